@@ -1,0 +1,124 @@
+"""What is a soft test, and what its author asked for."""
+
+from __future__ import annotations
+
+import math
+import unittest
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar, overload
+
+import pytest
+
+__all__ = ["MARK", "Options", "options_of", "read_options", "soft_test"]
+
+MARK = "soft_test"
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What ``soft_test(...)`` takes.
+
+    Attributes:
+        weight: Factor of the test's loss in the total loss; 0 measures the test without fitting.
+        threshold: The test fails where its own loss is above this; None for no such limit.
+    """
+
+    weight: float = 1.0
+    threshold: float | None = None
+
+
+@overload
+def soft_test(function: F, /) -> F: ...
+
+
+@overload
+def soft_test(*, weight: float = ..., threshold: float | None = ...) -> Callable[[F], F]: ...
+
+
+def soft_test(function: Any = None, /, **options: Any) -> Any:
+    """Declare a soft test: a test function or method that returns a loss.
+
+    The loss is a number, an array of losses (their sum counts; the elements are its cases), or a
+    dict of named ones. Works with and without arguments, and is the same as the mark
+    ``@pytest.mark.soft_test(...)``.
+
+    Args:
+        weight: Factor of the test's loss in the total loss, 1 by default. With 0 the test is
+            measured, but fits take no account of it.
+        threshold: The test fails where its own loss is above this.
+
+    Raises:
+        TypeError: An option is unknown or no number.
+        ValueError: A weight is negative or not finite, or a threshold is NaN.
+
+    Examples:
+        >>> import pytest
+        >>> @soft_test
+        ... def test_sum():
+        ...     return (2 + 2 - 4) ** 2
+        >>> test_sum()
+        0
+    """
+    if function is not None and not callable(function):
+        raise TypeError(f"soft_test takes its options by keyword, not {function!r}")
+    read_options(options)
+    mark = getattr(pytest.mark, MARK)
+    if function is None:
+        return mark(**options)
+    return mark(function)
+
+
+def read_options(given: Mapping[str, Any]) -> Options:
+    """Return checked options.
+
+    Raises:
+        TypeError: An option is unknown or no number.
+        ValueError: A weight is negative or not finite, or a threshold is NaN.
+    """
+    unknown = sorted(given.keys() - {"weight", "threshold"})
+    if unknown:
+        raise TypeError(f"soft_test has no option {unknown[0]!r}; it takes weight= and threshold=")
+    options = Options(**given)
+    for name, value in (("weight", options.weight), ("threshold", options.threshold)):
+        if value is None and name == "threshold":
+            continue
+        if isinstance(value, bool) or not hasattr(value, "__float__"):
+            raise TypeError(f"soft_test({name}=...) takes a number, not {value!r}")
+    if not (math.isfinite(options.weight) and options.weight >= 0):
+        raise ValueError(f"soft_test(weight={options.weight!r}): a weight is 0 or more, and finite")
+    if options.threshold is not None and math.isnan(options.threshold):
+        raise ValueError("soft_test(threshold=nan) could never be met")
+    return options
+
+
+def options_of(item: pytest.Item) -> Options | None:
+    """Return what an item's author asked for, or None if it is no soft test.
+
+    A mark nearer to the test overrides one on its class or module.
+
+    Raises:
+        pytest.UsageError: The mark is wrong, or the item is of a kind that cannot be soft.
+    """
+    marks = list(item.iter_markers(MARK))
+    if not marks:
+        return None
+    given: dict[str, Any] = {}
+    for mark in reversed(marks):
+        if mark.args:
+            raise pytest.UsageError(
+                f"{item.nodeid}: soft_test takes its options by keyword, not {mark.args!r}"
+            )
+        given.update(mark.kwargs)
+    if not isinstance(item, pytest.Function) or (
+        item.cls is not None and issubclass(item.cls, unittest.TestCase)
+    ):
+        raise pytest.UsageError(
+            f"{item.nodeid}: a soft test is a function or a method of a plain class; "
+            "unittest's own runner drops what a test returns"
+        )
+    try:
+        return read_options(given)
+    except (TypeError, ValueError) as error:
+        raise pytest.UsageError(f"{item.nodeid}: {error}") from error

@@ -1,0 +1,299 @@
+"""``--soft-fit``: trace the suite, fill in the blanks, store them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pytest_soft.collect import Options
+from pytest_soft.solve import Goal, Groups, Solution, group_by_key, solve
+from pytest_soft.summary import FitSummary, ParamChange, Trouble
+from pytest_soft.trace import Traces, Tracing, first_non_finite
+from softtape import Param, SoftError, store
+from softtape.graph import Graph
+from softtape.objective import Term, TrialError
+from softtape.optimize import Progress, Status
+from softtape.param import declared, peek, starting_value
+
+__all__ = ["Fit"]
+
+_NO_TESTS = (
+    "no soft test was selected, so there is nothing to fit. Mark a test function that returns a "
+    "loss with @soft_test (from pytest_soft import soft_test), or check -k, -m and the paths."
+)
+_NO_PARAMS = (
+    "no soft test reaches a Param, so there is nothing to fill in. Mark a value of the program "
+    "as a blank: omega = Param(1.0) (from softtape import Param)."
+)
+
+
+class _GiveUpError(Exception):
+    """The fit cannot go on; the troubles say why."""
+
+
+class Fit:
+    """One fit of the soft tests of a session.
+
+    Args:
+        session: The session that collected the tests.
+        tests: The soft tests and what their authors asked for, in the order they were collected.
+        goal: When to stop.
+        seed: Fixes all randomness.
+        dry_run: Store nothing.
+        writes: Whether this process stores (of several workers with the same result, one does).
+        callback: Called after each step of the optimizer.
+    """
+
+    def __init__(
+        self,
+        session: pytest.Session,
+        tests: Mapping[pytest.Function, Options],
+        goal: Goal,
+        *,
+        seed: int = 0,
+        dry_run: bool = False,
+        writes: bool = True,
+        callback: Callable[[Progress], None] | None = None,
+    ) -> None:
+        """Prepare; nothing runs yet."""
+        self._tests = tests
+        self._goal = goal
+        self._seed = seed
+        self._dry_run = dry_run
+        self._writes = writes
+        self._callback = callback
+        self._traces = Traces(session, partial(starting_value, seed=seed))
+        self.summary = FitSummary(dry_run=dry_run)
+
+    def run(self) -> FitSummary:
+        """Fit, leave the Params at the best values found, store them and report."""
+        began = time.perf_counter()
+        try:
+            self._run()
+        except _GiveUpError:
+            pass
+        except SoftError as error:
+            self._trouble("the fit failed", str(error))
+        self.summary.seconds = time.perf_counter() - began
+        return self.summary
+
+    def _run(self) -> None:
+        if not self._tests:
+            self._give_up("no soft test", _NO_TESTS)
+        terms, tracings = self._trace_all()
+        start = {key: v for term in terms for key, v in term.starts.items()}
+        self.summary.tests = len(terms)
+        if not terms:
+            self._give_up("no soft test", "all soft tests were skipped or are expected to fail")
+        if not start:
+            self._give_up("no Param", _NO_PARAMS)
+        self._refuse_non_finite(terms, tracings)
+        groups = group_by_key(list(start))
+        old = {key: _stored_or_declared(params[0]) for key, params in groups.items()}
+        limits = {item.nodeid: o.threshold for item, o in self._tests.items()}
+        solution = solve(
+            terms, start, self._goal, limits=limits, callback=self._callback
+        )
+        groups = group_by_key(list(solution.values))
+        self._report(solution, terms, groups, old)
+        self._store(groups, old, solution.improved)
+
+    # ---- tracing
+
+    def _trace_all(self) -> tuple[list[Term], dict[str, Tracing]]:
+        """Trace every test once; the terms are sorted by test id, whatever order they run in."""
+        items = list(self._tests)
+        tracings: dict[str, Tracing] = {}
+        terms: list[Term] = []
+        for item, following in zip(items, [*items[1:], None], strict=True):
+            tracing, failure = self._traces.trace(item, following)
+            if failure is not None:
+                self._trouble(f"{failure.nodeid} failed while it was traced", failure.text)
+            elif tracing.graph is not None:
+                trace = partial(self._trace_again, item)
+                weight = self._tests[item].weight
+                terms.append(Term(item.nodeid, tracing.graph, trace, weight))
+                tracings[item.nodeid] = tracing
+        if self.summary.troubles:
+            raise _GiveUpError
+        return sorted(terms, key=lambda term: term.name), tracings
+
+    def _trace_again(self, item: pytest.Function, values: Mapping[str, Any]) -> Graph:
+        """Trace a test with other values of the Params."""
+        from pytest_soft.solve import set_values
+
+        set_values(group_by_key(list(values)), values)
+        tracing, failure = self._traces.trace(item)
+        if failure is not None:
+            raise TrialError(failure.text.strip().splitlines()[-1])
+        if tracing.graph is None:
+            raise TrialError("the test was skipped at this point")
+        return tracing.graph
+
+    def _refuse_non_finite(self, terms: Sequence[Term], tracings: Mapping[str, Tracing]) -> None:
+        """Give up on NaN or inf at the start, with its address."""
+        for item in self._tests:
+            tracing = tracings.get(item.nodeid)
+            if tracing is None:
+                continue
+            for name, part in tracing.losses:
+                value = getattr(part, "_value", part)
+                if not np.all(np.isfinite(np.asarray(value, float))):
+                    self._give_up(
+                        f"the loss of {item.nodeid} is not finite at the start",
+                        f"the loss{name} is {value}\n{self._origin(item)}",
+                    )
+
+    def _origin(self, item: pytest.Function) -> str:
+        """Say where in the program NaN or inf first comes up, and for which Param values."""
+        tracing, _ = self._traces.trace(item, locate=True)
+        lines = []
+        found = first_non_finite(tracing.tape)
+        if found is not None:
+            op, location, operands = found
+            shown = ", ".join(str(o) if np.ndim(o) == 0 else f"array{np.shape(o)}" for o in operands)
+            lines.append(f"first seen in {op}({shown}) at {location}")
+        groups = group_by_key(list(tracing.tape.start))
+        for key, value in tracing.tape.start.items():
+            lines.append(f"with {groups[key][0].name} = {_brief(value)}")
+        return "\n".join(lines)
+
+    # ---- reporting
+
+    def _report(
+        self, solution: Solution, terms: Sequence[Term], groups: Groups, old: Mapping[str, Any]
+    ) -> None:
+        summary, result = self.summary, solution.result
+        summary.before, summary.after = solution.before, solution.after
+        summary.losses = {t.name: v for t, v in zip(terms, solution.losses, strict=True)}
+        summary.outcome = result.status.sentence
+        summary.optimizer = f"{result.optimizer} ({solution.reason})"
+        summary.steps, summary.evaluations = solution.steps, solution.evaluations
+        summary.retraces = solution.retraces
+        summary.params = [
+            _change(params[0], old.get(key), solution.values[key])
+            for key, params in groups.items()
+        ]
+        summary.interrupted = result.status is Status.INTERRUPTED
+        if result.error is not None:
+            text = f"{type(result.error).__name__}: {result.error}"
+            self._trouble("the fit crashed; the best point so far is kept", text)
+        if solution.last_failure:
+            summary.notes.append(
+                f"some trial points could not be evaluated, the last because {solution.last_failure}"
+            )
+        unreached = [
+            p._name or "without a name" for p in _unreached(set(groups))  # noqa: SLF001
+        ]
+        if unreached:
+            summary.notes.append("reached by no selected soft test: " + ", ".join(unreached))
+
+    def _trouble(self, title: str, text: str) -> None:
+        self.summary.troubles.append(Trouble(title, text))
+
+    def _give_up(self, title: str, text: str) -> None:
+        self._trouble(title, text)
+        raise _GiveUpError
+
+    # ---- storing
+
+    def _store(self, groups: Groups, old: Mapping[str, Any], improved: bool) -> None:
+        """Store what improved; with a dry run, only say what would be stored."""
+        for file, entries in _entries(groups, old, improved).items():
+            path = store.path_for(file)
+            shown = _relative(path)
+            try:
+                preview = store.preview(path, entries)
+                if self._dry_run:
+                    self.summary.preview += preview
+                elif self._writes:
+                    store.update(path, entries)
+            except SoftError as error:
+                self._trouble("the fitted values could not be stored", f"{error}\n{_listed(entries)}")
+                continue
+            (self.summary.stored if preview else self.summary.unchanged).append(shown)
+
+
+def _entries(
+    groups: Groups, old: Mapping[str, Any], improved: bool
+) -> dict[str, dict[str, store.Entry]]:
+    """Return the entries to store, by source file: what moved, and what was stored before.
+
+    What was stored before is there for its ``start``, which may have changed in the source.
+    """
+    files: dict[str, dict[str, store.Entry]] = {}
+    for key, params in groups.items():
+        param = params[0]
+        if param.file is None:
+            continue
+        known = store.load(store.path_for(param.file))
+        moved = old.get(key) is None or not np.array_equal(peek(param), old[key])
+        if param.name in known or (moved and (improved or old.get(key) is None)):
+            start = store.describe_start(... if param.start is None else param.start)
+            entry = store.Entry(peek(param), start)
+            files.setdefault(param.file, {})[param.name] = entry
+    return files
+
+
+def _stored_or_declared(param: Param) -> Any:
+    """Return the value before the fit; None for a blank never filled in."""
+    try:
+        return peek(param)
+    except SoftError:
+        return None
+
+
+def _unreached(reached: set[str]) -> list[Param]:
+    """Return the Params that could be fitted, but that no test reaches."""
+    found: dict[str, Param] = {}
+    for param in declared():
+        if param.frozen or param.file is None:
+            continue
+        try:
+            key = param.key
+        except SoftError:
+            key = param.where
+        if key not in reached:
+            found[key] = param
+    return list(found.values())
+
+
+def _change(param: Param, old: Any, new: Any) -> ParamChange:
+    before = starting_or_nan(param) if old is None else old
+    new = np.asarray(new).astype(param.dtype)
+    difference = np.asarray(new, float) - np.asarray(before, float)
+    number = not param.shape
+    lower, upper = param.bounds
+    return ParamChange(
+        name=param.name,
+        file=_relative(Path(param.file or "<interactive>")),
+        shape=param.shape,
+        old=float(old) if number and old is not None else None,
+        new=float(new) if number else None,
+        change=float(np.sqrt(np.mean(difference**2))) if difference.size else 0.0,
+        at_bound=bool(np.any((new == lower) | (new == upper))),
+    )
+
+
+def starting_or_nan(param: Param) -> Any:
+    """Return nan in the shape of a blank that had no value."""
+    return np.full(param.shape, np.nan)
+
+
+def _listed(entries: Mapping[str, store.Entry]) -> str:
+    """Return the values themselves, so that nothing is lost when they cannot be stored."""
+    return "\n".join(f"{name} = {np.asarray(e.value).tolist()!r}" for name, e in entries.items())
+
+
+def _brief(value: Any) -> str:
+    return f"{float(value):.6g}" if np.ndim(value) == 0 else f"array{np.shape(value)}"
+
+
+def _relative(path: Path) -> str:
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

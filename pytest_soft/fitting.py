@@ -1,0 +1,109 @@
+"""The hooks of a run with ``--soft-fit``; registered only in such a run."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+
+from pytest_soft.fit import Fit
+from pytest_soft.plugin import RUN
+from pytest_soft.report.progress import Progress
+from pytest_soft.solve import Goal
+from pytest_soft.summary import FitSummary
+from pytest_soft.trace import AT_IMPORT, TRACING, in_fixture, read_by
+from softtape.tape import set_reader
+
+__all__ = ["Fitting"]
+
+_SENT = "soft_fit"
+
+
+class Fitting:
+    """Fits once the tests are collected, before they run.
+
+    Args:
+        config: pytest's; its Params stay sealed until the fit, and are free again afterwards.
+    """
+
+    def __init__(self, config: pytest.Config) -> None:
+        """Seal: what a module computes from a Param while it is imported could not be fitted."""
+        before = set_reader(AT_IMPORT)
+        config.add_cleanup(lambda: set_reader(before))
+
+    def record(self, item: pytest.Function, returned: Any) -> bool:
+        """Take what a test returned if it is being traced; tell whether it is."""
+        tracing = item.stash.get(TRACING, None)
+        if tracing is not None:
+            tracing.record(returned)
+        return tracing is not None
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_fixture_setup(
+        self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
+    ) -> Generator[None, Any, Any]:
+        """While tests are traced, seal Params for fixtures that outlive a single test."""
+        traced = request.session.stash.get(_FITTING, False)
+        if not traced or fixturedef.scope == "function":
+            return (yield)
+        with read_by(in_fixture(fixturedef.argname, fixturedef.scope)):
+            return (yield)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, Any, Any]:
+        """Fit, then let pytest run all tests on plain numbers."""
+        if _will_run_tests(session):
+            session.stash[_FITTING] = True
+            try:
+                summary = self._fit(session)
+            finally:
+                session.stash[_FITTING] = False
+            if summary.interrupted:
+                raise KeyboardInterrupt
+        set_reader(None)
+        return (yield)
+
+    def _fit(self, session: pytest.Session) -> FitSummary:
+        config = session.config
+        run = config.stash[RUN]
+        settings = run.settings
+        tests = {
+            item: run.options[item.nodeid]
+            for item in session.items
+            if isinstance(item, pytest.Function) and item.nodeid in run.options
+        }
+        goal = Goal(settings.optimizer, settings.threshold, settings.max_steps, settings.timeout)
+        worker = getattr(config, "workerinput", None)
+        with Progress.on(config) as progress:
+            run.fit = Fit(
+                session,
+                tests,
+                goal,
+                seed=settings.seed,
+                dry_run=settings.dry_run,
+                # every worker fits, which gives each the same values; one of them stores
+                writes=worker is None or worker["workerid"] == "gw0",
+                callback=progress,
+            ).run()
+        if worker is not None:
+            config.workeroutput[_SENT] = run.fit.to_dict()  # type: ignore[attr-defined]
+        return run.fit
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any, error: Any) -> None:
+        """Take the summary from the worker that stored (a hook of pytest-xdist)."""
+        sent = getattr(node, "workeroutput", {}).get(_SENT)
+        if sent is not None and node.gateway.id == "gw0":
+            node.config.stash[RUN].fit = FitSummary.from_dict(sent)
+
+
+_FITTING = pytest.StashKey[bool]()
+
+
+def _will_run_tests(session: pytest.Session) -> bool:
+    """Whether pytest's own loop is going to run tests in this process."""
+    config = session.config
+    if config.option.collectonly or config.pluginmanager.hasplugin("dsession"):
+        return False
+    return not session.testsfailed or bool(config.option.continue_on_collection_errors)

@@ -1,0 +1,180 @@
+"""The hooks. Each is thin: what they call can be tested without pytest.
+
+This module is imported in every pytest run of an environment that has pytest-soft, so it imports
+neither numpy nor softtape; what needs them is imported when a soft test or ``--soft-fit`` does.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_soft.collect import MARK, Options, options_of
+from pytest_soft.loss import LossError, loss_of
+from pytest_soft.settings import Settings, add_options
+from pytest_soft.verdict import TestLoss, Verdict, judge
+
+if TYPE_CHECKING:
+    from pytest_soft.summary import FitSummary
+
+__all__: list[str] = []
+
+@dataclass
+class Run:
+    """What one pytest run knows of soft tests; in a worker and in the controller alike."""
+
+    settings: Settings
+    options: dict[str, Options] = field(default_factory=dict)
+    tests: dict[str, TestLoss] = field(default_factory=dict)
+    fit: FitSummary | None = None
+
+    def verdict(self) -> Verdict | None:
+        """Return the verdict, or None for a run that has nothing to do with soft tests."""
+        if not (self.tests or self.settings.asked):
+            return None
+        return judge(
+            self.tests,
+            threshold=self.settings.threshold,
+            asked=self.settings.asked,
+            fit_failures=tuple(t.title for t in self.fit.troubles) if self.fit else (),
+        )
+
+
+RUN = pytest.StashKey[Run]()
+_LOSS = pytest.StashKey[tuple[float, int]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declare our options."""
+    add_options(parser)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
+    """Before any user code is imported, seal the Params of a run that will fit."""
+    if early_config.known_args_namespace.soft_fit:
+        from pytest_soft.fitting import Fitting
+
+        early_config.pluginmanager.register(Fitting(early_config), "soft-fitting")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Check the options, and declare the mark."""
+    config.addinivalue_line(
+        "markers",
+        f"{MARK}(weight=1.0, threshold=None): a test that returns a loss (see pytest-soft)",
+    )
+    run = config.stash[RUN] = Run(Settings.of(config))
+    config.pluginmanager.register(_Collector(run), "soft-losses")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Read what the authors of soft tests asked for."""
+    run = config.stash[RUN]
+    for item in items:
+        options = options_of(item)
+        if options is not None:
+            run.options[item.nodeid] = options
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run a soft test, and keep its loss instead of warning that it returned something."""
+    options = pyfuncitem.config.stash[RUN].options.get(pyfuncitem.nodeid)
+    if options is None:
+        return None
+    wanted = inspect.signature(pyfuncitem.obj).parameters
+    returned = pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in wanted})
+    fitting: Any = pyfuncitem.config.pluginmanager.get_plugin("soft-fitting")
+    if fitting is not None and fitting.record(pyfuncitem, returned):
+        return True
+    try:
+        loss, cases = loss_of(returned)
+    except LossError as error:
+        file, line, _ = pyfuncitem.location
+        pytest.fail(f"{file}:{(line or 0) + 1}: the soft test {error}", pytrace=False)
+    pyfuncitem.stash[_LOSS] = loss, cases
+    if options.threshold is not None and loss > options.threshold:
+        pytest.fail(
+            f"the loss {loss:.6g} is above the threshold {options.threshold:.6g} of this test",
+            pytrace=False,
+        )
+    return True
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Put the loss on the report, as plain numbers, so that it also travels from a worker."""
+    report = yield
+    options = item.config.stash[RUN].options.get(item.nodeid)
+    if options is not None and report.when != "teardown":
+        loss, cases = item.stash.get(_LOSS, (None, 0)) if report.when == "call" else (None, 0)
+        report.soft = {
+            "loss": loss,
+            "cases": cases,
+            "weight": options.weight,
+            "threshold": options.threshold,
+        }
+    return report
+
+
+class _Collector:
+    """Collects losses from reports, which come from this process or from workers."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Take the loss of a test that was not skipped; of a rerun test, the last one."""
+        soft = getattr(report, "soft", None)
+        expected = hasattr(report, "wasxfail")
+        if soft is None or (report.skipped and not expected):
+            return
+        if report.when == "call" or report.failed:
+            self._run.tests[report.nodeid] = TestLoss(**soft, counts=not expected)
+
+
+def pytest_report_teststatus(
+    report: pytest.CollectReport | pytest.TestReport, config: pytest.Config
+) -> tuple[str, str, str] | None:
+    """Show the loss behind the word PASSED of ``-v``."""
+    soft = getattr(report, "soft", None)
+    if soft is None or soft["loss"] is None or report.when != "call" or hasattr(report, "wasxfail"):
+        return None
+    if not report.passed:
+        return None
+    return "passed", ".", f"PASSED loss {soft['loss']:.3g}"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Let the exit status say what the verdict says."""
+    if hasattr(session.config, "workerinput"):
+        return  # only the controller sees all tests
+    verdict = session.config.stash[RUN].verdict()
+    quiet = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
+    if verdict is not None and not verdict.passed and session.exitstatus in quiet:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the section «soft», where there is something to say."""
+    config = terminalreporter.config
+    run = config.stash[RUN]
+    verdict = run.verdict()
+    if verdict is None:
+        return
+    from pytest_soft.report.terminal import summary_lines
+
+    verbosity = config.get_verbosity()
+    if verbosity >= 0:
+        terminalreporter.write_sep("=", "soft")
+    for line, markup in summary_lines(verdict, run.tests, run.fit, verbosity=verbosity):
+        terminalreporter.write_line(line, **markup)

@@ -1,0 +1,134 @@
+"""The section «soft» of pytest's summary: from plain data to lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TypeAlias
+
+from pytest_soft.summary import FitSummary, ParamChange
+from pytest_soft.verdict import TestLoss, Verdict
+
+__all__ = ["Line", "summary_lines"]
+
+Line: TypeAlias = tuple[str, dict[str, bool]]
+
+_MOST = 10
+_WORST = 3
+_GREEN = {"green": True, "bold": True}
+_RED = {"red": True, "bold": True}
+
+
+def summary_lines(
+    verdict: Verdict,
+    tests: Mapping[str, TestLoss],
+    fit: FitSummary | None,
+    *,
+    verbosity: int = 0,
+) -> Iterator[Line]:
+    """Yield the lines of the section, each with its markup.
+
+    Args:
+        verdict: What was decided.
+        tests: What was measured, by test id.
+        fit: What the fit has to say, if there was one.
+        verbosity: pytest's: below 0 for one line, above 0 for everything.
+    """
+    headline, markup = _headline(verdict, tests, fit)
+    yield (f"soft: {headline}" if verbosity < 0 else headline), markup
+    for reason in verdict.reasons:
+        yield f"  {reason}", {"red": True}
+    if fit is not None:
+        for trouble in fit.troubles:
+            if verbosity >= 0:
+                yield "", {}
+            yield f"{trouble.title}:", {"red": True}
+            for line in trouble.text.rstrip().splitlines():
+                yield f"  {line}", {}
+    if verbosity < 0:
+        return
+    if fit is not None:
+        yield from _fit_lines(fit, verbosity)
+        yield from _difference(tests, fit)
+    yield from _worst(tests, verbosity)
+
+
+def _headline(
+    verdict: Verdict, tests: Mapping[str, TestLoss], fit: FitSummary | None
+) -> Line:
+    parts = [_count(len(tests), "soft test")]
+    if verdict.total is not None:
+        change = ""
+        if fit is not None and fit.before is not None:
+            change = f"{fit.before:.6g} -> "
+        parts.append(f"total loss {change}{verdict.total:.6g}")
+    if verdict.threshold is not None:
+        parts.append(f"threshold {verdict.threshold:.6g}")
+    word, markup = ("PASSED", _GREEN) if verdict.passed else ("FAILED", _RED)
+    return f"{word}  " + ", ".join(parts), markup
+
+
+def _fit_lines(fit: FitSummary, verbosity: int) -> Iterator[Line]:
+    if fit.before is None:
+        return
+    cost = f"{_count(fit.steps, 'step')}, {_count(fit.evaluations, 'evaluation')}"
+    yield f"fit      {fit.outcome}", {}
+    yield f"         {fit.optimizer}; {cost}, {fit.seconds:.2g} s", {}
+    if fit.retraces:
+        yield f"         {_count(fit.retraces, 'test run')} traced again on another path", {}
+    shown = fit.params if verbosity > 0 else fit.params[:_MOST]
+    width = max((len(p.name) for p in shown), default=0)
+    for i, param in enumerate(shown):
+        yield f"{'Params' if i == 0 else '':9}{param.name:{width}}  {_moved(param)}", {}
+    if len(fit.params) > len(shown):
+        yield f"{'':9}and {len(fit.params) - len(shown)} more (-v shows all)", {}
+    would = "would be " if fit.dry_run else ""
+    for path in fit.stored:
+        yield f"stored   {would}in {path}", {}
+    for path in fit.unchanged:
+        yield f"stored   nothing moved in {path}", {}
+    if fit.preview:
+        for line in fit.preview.rstrip("\n").splitlines():
+            yield f"  {line}", {"green": line.startswith("+"), "red": line.startswith("-")}
+    for note in fit.notes:
+        yield f"note     {note}", {"yellow": True}
+
+
+def _moved(param: ParamChange) -> str:
+    bound = "  (on its bound)" if param.at_bound else ""
+    if param.new is None:
+        shape = " x ".join(str(n) for n in param.shape)
+        moved = "not moved" if param.change == 0 else f"changed by {param.change:.3g} (rms)"
+        return f"[{shape}] {moved}{bound}"
+    old = "..." if param.old is None else f"{param.old:.10g}"
+    return f"{old} -> {param.new:.10g}{bound}"
+
+
+def _difference(tests: Mapping[str, TestLoss], fit: FitSummary) -> Iterator[Line]:
+    """Say where the check on plain numbers and the tape disagree: that is an error of ours."""
+    for name, loss in fit.losses.items():
+        checked = tests[name].loss if name in tests else None
+        if checked is None or abs(checked - loss) <= 1e-9 * max(abs(loss), abs(checked)) + 1e-14:
+            continue
+        yield (
+            f"note     {name}: its loss is {checked:.6g}, but {loss:.6g} on the tape. If the test "
+            "is deterministic, please report this as an error of pytest-soft."
+        ), {"red": True}
+        return
+
+
+def _worst(tests: Mapping[str, TestLoss], verbosity: int) -> Iterator[Line]:
+    measured = [(t.weight * t.loss, n, t) for n, t in tests.items() if t.loss is not None]
+    measured.sort(key=lambda m: (-m[0], m[1]))
+    chosen = measured if verbosity > 1 else measured[:_WORST]
+    if len(measured) < 2 and verbosity < 1:
+        return
+    for i, (_, name, test) in enumerate(chosen):
+        limit = "" if test.threshold is None else f" (threshold {test.threshold:.3g})"
+        expected = "" if test.counts else " (xfail, not counted)"
+        yield f"{'worst' if i == 0 else '':9}{test.loss:<9.3g} {name}{limit}{expected}", {}
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+

@@ -1,0 +1,112 @@
+"""Options of the command line and the ini file, checked."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import pytest
+
+__all__ = ["Settings", "add_options"]
+
+_NAMES = {
+    "threshold": ("float", "LOSS", "the total loss to reach, and to keep to in a check"),
+    "optimizer": (
+        "string",
+        "NAME",
+        "auto (default), lm, lbfgs, adam or gradient-descent",
+    ),
+    "max_steps": ("int", "N", "most steps of the optimizer"),
+    "timeout": ("float", "SECONDS", "most time for the fit; the best point found is kept"),
+    "seed": ("int", "N", "fixes all randomness (default 0)"),
+}
+_TYPES = {"float": float, "int": int, "string": str}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the user asked for.
+
+    Attributes:
+        fit: Fill in the blanks before the tests run.
+        dry_run: Store nothing.
+        threshold: Limit on the total loss, or None.
+        optimizer: Name of an optimizer, or ``auto``.
+        max_steps: Most steps, or None.
+        timeout: Most seconds, or None.
+        seed: Fixes all randomness.
+        asked: Whether soft tests were asked for on the command line.
+    """
+
+    fit: bool
+    dry_run: bool
+    threshold: float | None
+    optimizer: str
+    max_steps: int | None
+    timeout: float | None
+    seed: int
+    asked: bool
+
+    @classmethod
+    def of(cls, config: pytest.Config) -> Settings:
+        """Read and check them.
+
+        Raises:
+            pytest.UsageError: A value makes no sense; the message names it.
+        """
+        given = {name: config.getoption(f"soft_{name}") for name in _NAMES}
+        asked = bool(config.getoption("soft_fit")) or given["threshold"] is not None
+        for name in _NAMES:
+            if given[name] is None:
+                given[name] = config.getini(f"soft_{name}")
+        made = cls(
+            fit=bool(config.getoption("soft_fit")),
+            dry_run=bool(config.getoption("soft_dry_run")),
+            threshold=given["threshold"],
+            optimizer=given["optimizer"] or "auto",
+            max_steps=given["max_steps"],
+            timeout=given["timeout"],
+            seed=given["seed"] or 0,
+            asked=asked,
+        )
+        made._check()
+        return made
+
+    def _check(self) -> None:
+        if self.dry_run and not self.fit:
+            raise pytest.UsageError("--soft-dry-run needs --soft-fit: a check stores nothing anyway")
+        if self.threshold is not None and math.isnan(self.threshold):
+            raise pytest.UsageError("soft_threshold is nan, which no loss could meet")
+        if self.max_steps is not None and self.max_steps < 0:
+            raise pytest.UsageError(f"soft_max_steps is {self.max_steps}: it must be 0 or more")
+        if self.timeout is not None and not self.timeout > 0:
+            raise pytest.UsageError(f"soft_timeout is {self.timeout}: it must be above 0 seconds")
+        if self.seed < 0:
+            raise pytest.UsageError(f"soft_seed is {self.seed}: it must be 0 or more")
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """Declare the options; all but the two switches are ini values as well."""
+    group = parser.getgroup("soft", "soft tests: tests that return a loss")
+    group.addoption(
+        "--soft-fit",
+        action="store_true",
+        default=False,
+        help="fill in the Params that soft tests reach, store them, then run the tests",
+    )
+    group.addoption(
+        "--soft-dry-run",
+        action="store_true",
+        default=False,
+        help="with --soft-fit: store nothing, show what would be stored",
+    )
+    for name, (kind, metavar, text) in _NAMES.items():
+        group.addoption(
+            f"--soft-{name.replace('_', '-')}",
+            dest=f"soft_{name}",
+            type=_TYPES[kind],
+            default=None,
+            metavar=metavar,
+            help=text,
+        )
+        parser.addini(f"soft_{name}", text, type=kind, default=None)  # type: ignore[arg-type]

@@ -1,0 +1,183 @@
+"""Fill in the blanks: from traced tests to the best values found. Knows nothing of pytest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from softtape import Param, SoftError
+from softtape.objective import Layout, Objective, ShapeOfProblemChanged, Term
+from softtape.optimize import Bounds, Progress, Result, Status, choose, minimize
+from softtape.param import assign, declared
+
+__all__ = ["Goal", "Solution", "group_by_key", "set_values", "solve"]
+
+Groups = Mapping[str, Sequence[Param]]
+
+
+@dataclass(frozen=True)
+class Goal:
+    """When a fit ends, and how it gets there.
+
+    Attributes:
+        optimizer: A name of :data:`softtape.optimize.OPTIMIZERS`, or ``auto``.
+        threshold: 𝓛 to reach, or None to run to convergence.
+        max_steps: Most accepted steps, or None.
+        timeout: Most seconds, or None.
+    """
+
+    optimizer: str = "auto"
+    threshold: float | None = None
+    max_steps: int | None = None
+    timeout: float | None = None
+
+
+@dataclass(frozen=True)
+class Solution:
+    """How a fit ended.
+
+    Attributes:
+        values: Best value of each Param by key.
+        losses: Loss of each test there, as the tape computes it.
+        before: 𝓛 at the start.
+        after: 𝓛 at the best point.
+        result: What the optimizer's loop reported last.
+        reason: Why this optimizer was chosen.
+        steps: Accepted steps.
+        evaluations: Evaluations of 𝓛 or its derivatives.
+        retraces: How often a test was traced again because its path changed.
+        last_failure: Why a trial point could not be evaluated, if there was one.
+    """
+
+    values: Mapping[str, Any]
+    losses: Sequence[float]
+    before: float
+    after: float
+    result: Result
+    reason: str
+    steps: int
+    evaluations: int
+    retraces: int
+    last_failure: str | None
+
+    @property
+    def improved(self) -> bool:
+        """Whether the best point is better than the start."""
+        return self.after < self.before
+
+
+def group_by_key(keys: Sequence[str]) -> dict[str, list[Param]]:
+    """Return the Params with these keys, sorted by key.
+
+    Several Params have one key where their module was imported under several names.
+    """
+    groups: dict[str, list[Param]] = {key: [] for key in sorted(keys)}
+    for param in declared():
+        try:
+            key = param.key
+        except SoftError:  # has no name: no test can have reached it
+            continue
+        if key in groups and not param.frozen:
+            groups[key].append(param)
+    return groups
+
+
+def set_values(groups: Groups, values: Mapping[str, Any]) -> None:
+    """Give each Param its value, in its own dtype."""
+    for key, params in groups.items():
+        for param in params:
+            assign(param, np.asarray(values[key]).astype(param.dtype))
+
+
+def solve(
+    terms: Sequence[Term],
+    start: Mapping[str, Any],
+    goal: Goal,
+    *,
+    limits: Mapping[str, float | None] | None = None,
+    callback: Callable[[Progress], None] | None = None,
+) -> Solution:
+    """Minimise 𝓛 over the Params that the tests reach; the Params end at the best values.
+
+    Args:
+        terms: The tests. They are summed in this order.
+        start: Value of each reached Param by key.
+        goal: When to stop.
+        limits: Thresholds of single tests by name: the goal is reached where these hold too.
+        callback: Called after each step.
+
+    Raises:
+        SoftError: The optimizer does not fit the losses, or the start has no finite loss.
+    """
+    before: float | None = None
+    steps = evaluations = 0
+    remaining, threshold = goal.timeout, goal.threshold
+    while True:
+        groups = group_by_key(sorted(start))
+        problem = _problem(terms, groups)
+        theta = problem.layout.pack(start)
+        with_residuals = problem.has_residuals
+        optimizer, reason = choose(
+            goal.optimizer, n_params=theta.size, has_residuals=with_residuals
+        )
+        result = minimize(
+            problem,
+            theta,
+            optimizer=optimizer,
+            bounds=_bounds(groups, problem.layout),
+            threshold=threshold,
+            max_steps=None if goal.max_steps is None else goal.max_steps - steps,
+            timeout=remaining,
+            callback=callback,
+        )
+        steps, evaluations = steps + result.steps, evaluations + result.evaluations
+        remaining = None if remaining is None else max(remaining - result.seconds, 0.0)
+        before = problem.value(theta) if before is None else before
+        values = problem.layout.unpack(result.theta)
+        set_values(groups, values)
+        if isinstance(result.error, ShapeOfProblemChanged):
+            start = {**{key: v for t in terms for key, v in t.starts.items()}, **values}
+            continue
+        losses = problem.losses(result.theta)
+        if result.status is Status.THRESHOLD and _misses(terms, losses, limits):
+            start, threshold = values, None
+            continue
+        return Solution(
+            values=values,
+            losses=losses,
+            before=before,
+            after=problem.value(result.theta),
+            result=result,
+            reason=reason,
+            steps=steps,
+            evaluations=evaluations,
+            retraces=problem.retraces,
+            last_failure=problem.last_failure,
+        )
+
+
+def _problem(terms: Sequence[Term], groups: Groups) -> Objective:
+    return Objective(terms, Layout({key: params[0].shape for key, params in groups.items()}))
+
+
+def _bounds(groups: Groups, layout: Layout) -> Bounds:
+    return Bounds(*(
+        layout.pack({key: params[0].bounds[side] for key, params in groups.items()})
+        for side in (0, 1)
+    ))
+
+
+def _misses(
+    terms: Sequence[Term], losses: Sequence[float], limits: Mapping[str, float | None] | None
+) -> bool:
+    """Whether a single test is above its own threshold."""
+    for term, loss in zip(terms, losses, strict=True):
+        limit = (limits or {}).get(term.name)
+        if limit is not None and loss > limit:
+            return True
+    return False
+
+

@@ -1,0 +1,102 @@
+"""What a fit has to say, as plain data: workers send it to the controller, reports render it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Self
+
+__all__ = ["FitSummary", "ParamChange", "Trouble"]
+
+
+@dataclass(frozen=True)
+class ParamChange:
+    """One Param before and after.
+
+    Attributes:
+        name: Its name in its module.
+        file: The source file that declares it.
+        shape: Shape of its value.
+        old: Its value before, for a number; None for an array, or a blank never filled in.
+        new: Its value after, for a number; None for an array.
+        change: Root mean square of the change of its elements, in its own unit.
+        at_bound: Whether (an element of) it lies on one of its bounds.
+    """
+
+    name: str
+    file: str
+    shape: tuple[int, ...]
+    old: float | None
+    new: float | None
+    change: float
+    at_bound: bool
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Something that kept the fit from its goal: a title and the whole story."""
+
+    title: str
+    text: str
+
+
+@dataclass
+class FitSummary:
+    """What happened in a fit.
+
+    Attributes:
+        tests: How many soft tests it is about.
+        before: 𝓛 at the start, or None if it never got that far.
+        after: 𝓛 at the best point, as the tape computes it.
+        losses: Loss of each test at the best point by test id, as the tape computes it.
+        outcome: Why it ended, in words.
+        optimizer: Which optimizer, and why.
+        steps: Accepted steps.
+        evaluations: Evaluations of 𝓛 or its derivatives.
+        seconds: Duration, tracing included.
+        retraces: How often a test was traced again because it took another path.
+        params: The Params it could move.
+        stored: Files that were written, or with a dry run would have been.
+        unchanged: Files whose values did not move.
+        dry_run: Whether nothing was to be stored.
+        preview: With a dry run, the diffs of the files.
+        notes: What deserves a word.
+        troubles: What went wrong; if there is any, the fit failed.
+        interrupted: Whether it was stopped from the keyboard.
+    """
+
+    tests: int = 0
+    before: float | None = None
+    after: float | None = None
+    losses: dict[str, float] = field(default_factory=dict)
+    outcome: str = ""
+    optimizer: str = ""
+    steps: int = 0
+    evaluations: int = 0
+    seconds: float = 0.0
+    retraces: int = 0
+    params: list[ParamChange] = field(default_factory=list)
+    stored: list[str] = field(default_factory=list)
+    unchanged: list[str] = field(default_factory=list)
+    dry_run: bool = False
+    preview: str = ""
+    notes: list[str] = field(default_factory=list)
+    troubles: list[Trouble] = field(default_factory=list)
+    interrupted: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain dicts, lists, numbers and texts."""
+        plain = asdict(self)
+        for param in plain["params"]:
+            param["shape"] = list(param["shape"])
+        return plain
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Self:
+        """Rebuild what :meth:`to_dict` gave."""
+        made = cls(**plain)
+        made.params = [
+            ParamChange(**{**p, "shape": tuple(p["shape"])}) for p in plain["params"]
+        ]
+        made.troubles = [Trouble(**t) for t in plain["troubles"]]
+        return made

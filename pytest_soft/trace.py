@@ -1,0 +1,184 @@
+"""Run soft tests under the tape: fixtures as pytest runs them, the program as Python runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+from _pytest.runner import runtestprotocol  # not public, but what pytest-rerunfailures uses too
+
+from pytest_soft.loss import LossError, parts_of
+from softtape.errors import ParamError
+from softtape.graph import Graph
+from softtape.location import Location, user_location
+from softtape.tape import Readable, Reader, Tape, set_reader
+
+__all__ = [
+    "AT_IMPORT",
+    "TRACING",
+    "Sealed",
+    "TraceFailure",
+    "Traces",
+    "Tracing",
+    "first_non_finite",
+    "in_fixture",
+    "read_by",
+]
+
+
+class Sealed:
+    """Answers for Params where no tape can follow: a value read there would be a constant."""
+
+    def __init__(self, when: str, instead: str) -> None:
+        """Say ``when`` the reading happens and what to do ``instead``."""
+        self._when = when
+        self._instead = instead
+
+    def read(self, param: Readable, /) -> Any:
+        """Raise an error that names the line which reads."""
+        raise ParamError(
+            f"{user_location()}\nthe Param declared at {param.where} is read {self._when}: what "  # type: ignore[attr-defined]
+            f"is computed from it there would stay constant in the fit. {self._instead}"
+        )
+
+
+AT_IMPORT = Sealed(
+    "while test files are imported and collected",
+    "Compute it in a function that the test calls, declare the Param frozen=True, or read it on "
+    "purpose as a constant by softtape.stop_gradient(param).",
+)
+
+
+def in_fixture(name: str, scope: str) -> Sealed:
+    """Return the reader for the set-up of a fixture that outlives a single test."""
+    return Sealed(
+        f"in the {scope}-scoped fixture {name!r}, which is kept for several tests",
+        "Give the fixture function scope, or compute it in the test.",
+    )
+
+
+@dataclass(eq=False)
+class Tracing:
+    """The recording of one test in progress."""
+
+    tape: Tape
+    graph: Graph | None = None
+    problem: str | None = None
+    losses: list[Any] = field(default_factory=list)
+
+    def record(self, returned: Any) -> None:
+        """Make the sum of what the test returned the output of the graph."""
+        total: Any = None
+        try:
+            for name, part in parts_of(returned):
+                self.losses.append((name, part))
+                loss = np.sum(part) if np.ndim(part) else part
+                total = loss if total is None else total + loss
+        except LossError as error:
+            self.problem = str(error)
+            return
+        self.graph = self.tape.graph([total])
+
+
+TRACING = pytest.StashKey[Tracing]()
+
+
+@dataclass(frozen=True)
+class TraceFailure:
+    """A test that could not be traced: its id and pytest's own account of why."""
+
+    nodeid: str
+    text: str
+
+
+class _Boundary(pytest.Item):
+    """Stands for «whatever comes next»: fixtures narrower than the session end before it."""
+
+    def runtest(self) -> None:
+        """Never run."""
+
+
+class Traces:
+    """Traces soft tests of a session, each in a set-up and teardown of its own.
+
+    Args:
+        session: The session that collected them.
+        start: Gives the value of a Param (see :class:`softtape.tape.Tape`).
+    """
+
+    def __init__(self, session: pytest.Session, start: Callable[[Any], Any]) -> None:
+        """Trace nothing yet."""
+        self._session = session
+        self._start = start
+        self._boundary: _Boundary = _Boundary.from_parent(session, name="soft-fit")
+
+    def trace(
+        self, item: pytest.Function, following: pytest.Item | None = None, *, locate: bool = False
+    ) -> tuple[Tracing, TraceFailure | None]:
+        """Run one test under a tape.
+
+        Args:
+            item: The test.
+            following: The test that is traced next; fixtures they share are kept.
+            locate: Note the source line of each operation.
+
+        Returns:
+            The recording, whose graph is None where the test was skipped or failed, and the
+            failure if there was one.
+        """
+        tracing = Tracing(Tape(locate=locate, start=self._start))
+        item.stash[TRACING] = tracing
+        try:
+            with tracing.tape:
+                reports = runtestprotocol(item, log=False, nextitem=following or self._boundary)
+        finally:
+            del item.stash[TRACING]
+        if tracing.problem:
+            return tracing, TraceFailure(item.nodeid, f"the soft test {tracing.problem}")
+        expected = any(hasattr(report, "wasxfail") for report in reports)
+        # an unexpected pass of a strict xfail is a failed report of a test that did return
+        strict = tracing.graph is not None and any(r.when == "call" and r.failed for r in reports)
+        if expected or strict:
+            tracing.graph = None
+            return tracing, None
+        failed = next((report for report in reports if report.failed), None)
+        if failed is not None:
+            tracing.graph = None
+            return tracing, TraceFailure(item.nodeid, failed.longreprtext)
+        return tracing, None
+
+
+@contextmanager
+def read_by(reader: Reader | None) -> Iterator[None]:
+    """Let ``reader`` answer for Params, and the one before again afterwards."""
+    before = set_reader(reader)
+    try:
+        yield
+    finally:
+        set_reader(before)
+
+
+def first_non_finite(tape: Tape) -> tuple[str, Location, list[Any]] | None:
+    """Return where NaN or inf first came up in a tape recorded with ``locate``.
+
+    Returns:
+        The operation, the line and the values it was computed from; None if all is finite.
+    """
+    located: Mapping[int, tuple[Location, Any]] = tape.locations or {}
+    for number, (op, args, attrs) in enumerate(tape.nodes):
+        if number not in located or op == "input":
+            continue
+        location, value = located[number]
+        if not _finite(value):
+            operands = [located[a][1] if a in located else tape.nodes[a][2] for a in args]
+            return op, location, operands
+    return None
+
+
+def _finite(value: Any) -> bool:
+    kind = getattr(np.asarray(value).dtype, "kind", "O")
+    return kind not in "fc" or bool(np.all(np.isfinite(value)))

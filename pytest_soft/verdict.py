@@ -1,0 +1,93 @@
+"""The one place that decides pass or fail.
+
+The summary, the reports and the exit status all ask :func:`judge`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import fsum
+
+__all__ = ["TestLoss", "Verdict", "judge"]
+
+
+@dataclass(frozen=True, slots=True)
+class TestLoss:
+    """What a check measured of one soft test.
+
+    Attributes:
+        loss: Its loss on plain numbers, without its weight; None if it gave none.
+        cases: How many losses that is the sum of.
+        weight: Its factor in the total.
+        threshold: The limit on its own loss, or None.
+        counts: False for a test expected to fail (xfail): shown, but no part of the total.
+    """
+
+    __test__ = False  # the name begins with Test, but pytest shall not collect it
+
+    loss: float | None
+    cases: int = 1
+    weight: float = 1.0
+    threshold: float | None = None
+    counts: bool = True
+
+    @property
+    def failed(self) -> bool:
+        """Whether it gave no loss, or one above its own threshold."""
+        return self.loss is None or (self.threshold is not None and self.loss > self.threshold)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Pass or fail, and why.
+
+    Attributes:
+        passed: What the exit status says too.
+        total: 𝓛, the weighted sum over the tests that count and gave a loss; None if none did.
+        threshold: The limit on 𝓛, or None.
+        reasons: Why it failed, in words; empty if it passed.
+    """
+
+    passed: bool
+    total: float | None
+    threshold: float | None
+    reasons: tuple[str, ...]
+
+
+def judge(
+    tests: Mapping[str, TestLoss],
+    *,
+    threshold: float | None,
+    asked: bool,
+    fit_failures: tuple[str, ...] = (),
+) -> Verdict:
+    """Return the verdict on a run.
+
+    Args:
+        tests: What was measured, by test id.
+        threshold: The limit on 𝓛; 0 is a limit. None for no limit.
+        asked: Whether this run asked for soft tests on its command line. If so, running none is
+            no pass.
+        fit_failures: Why the fit did not do what it was asked for, if so.
+    """
+    counted = {name: test for name, test in tests.items() if test.counts}
+    losses = [test.weight * test.loss for test in counted.values() if test.loss is not None]
+    # fsum rounds once, so that the total does not depend on the order in which tests ran
+    total = fsum(losses) if losses else None
+    reasons = list(fit_failures)
+    if asked and total is None and not counted:
+        reasons.append("no soft test ran")
+    without = sum(test.loss is None for test in counted.values())
+    if without:
+        reasons.append(f"{_count(without, 'test')} gave no loss")
+    above = sum(test.failed and test.loss is not None for test in counted.values())
+    if above:
+        reasons.append(f"{_count(above, 'test')} above the threshold of the test")
+    if threshold is not None and total is not None and not total <= threshold:
+        reasons.append(f"the total loss {total:.6g} is above the threshold {threshold:.6g}")
+    return Verdict(not reasons, total, threshold, tuple(reasons))
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"

@@ -1,0 +1,82 @@
+"""The immutable record of one run of a program, as plain data.
+
+A graph is a list of nodes in the order they were computed. The position of a node is its *value
+number*; every later node refers to it by that number. Three kinds of node exist:
+
+* ``("input", (), key)``: a value given from outside, by name (the key of a Param);
+* ``("constant", (), value)``: a number or array the program brought along;
+* ``(op, args, attrs)``: an instruction, the primitive ``op`` applied to the values numbered
+  ``args``, with the static keywords ``attrs`` (a dict, or None when there are none).
+
+A node is a bare tuple because recording appends one for every operation of the user's program.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+
+__all__ = ["CONSTANT", "INPUT", "Graph", "Guard", "Node", "same_value"]
+
+INPUT = "input"
+CONSTANT = "constant"
+
+Node: TypeAlias = tuple[str, tuple[int, ...], Any]
+Guard: TypeAlias = tuple[int, Any]
+"""``(value number, expected value)``: the graph holds only while the two are equal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """What one run computed.
+
+    Attributes:
+        nodes: Inputs, constants and instructions, in the order of computation.
+        outputs: Value numbers of the results.
+        guards: What the program asked of its values; where one no longer holds, the program
+            would take another path, and the graph is not valid there.
+        inputs: Value number of each input, by key.
+        start: Value of each input when the graph was recorded. Transforms run the graph there
+            to learn shapes.
+    """
+
+    nodes: Sequence[Node]
+    outputs: tuple[int, ...]
+    guards: tuple[Guard, ...]
+    inputs: Mapping[str, int]
+    start: Mapping[str, Any]
+
+    def __len__(self) -> int:
+        """Return the number of nodes."""
+        return len(self.nodes)
+
+    def active(self) -> list[bool]:
+        """Tell for each node whether it depends on an input."""
+        active: list[bool] = []
+        for op, args, _ in self.nodes:
+            active.append(op == INPUT or any(active[a] for a in args))
+        return active
+
+    def __str__(self) -> str:
+        """Return one readable line per node."""
+        lines = []
+        for number, (op, args, attrs) in enumerate(self.nodes):
+            if op in (INPUT, CONSTANT):
+                lines.append(f"%{number} = {op} {attrs!r}")
+            else:
+                keywords = [f"{k}={v!r}" for k, v in (attrs or {}).items()]
+                operands = ", ".join([f"%{a}" for a in args] + keywords)
+                lines.append(f"%{number} = {op}({operands})")
+        lines += [f"guard %{number} == {expected!r}" for number, expected in self.guards]
+        lines.append("return " + ", ".join(f"%{o}" for o in self.outputs))
+        return "\n".join(lines)
+
+
+def same_value(a: Any, b: Any) -> bool:
+    """Whether two values are equal in shape and everywhere, NaN being equal to itself."""
+    if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
+        return bool(np.shape(a) == np.shape(b) and ((a == b) | ((a != a) & (b != b))).all())
+    return bool(a == b or (a != a and b != b))

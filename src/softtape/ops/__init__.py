@@ -1,0 +1,17 @@
+"""Rules: what numpy's functions compute and how they are differentiated, one file per family."""
+
+from softtape.ops import elementwise, indexing, linalg, products, reductions, shaping
+from softtape.ops.registry import FUNCTIONS, PRIMITIVES, Kind, Primitive
+
+__all__ = [
+    "FUNCTIONS",
+    "PRIMITIVES",
+    "Kind",
+    "Primitive",
+    "elementwise",
+    "indexing",
+    "linalg",
+    "products",
+    "reductions",
+    "shaping",
+]

@@ -1,0 +1,238 @@
+"""Elementwise functions: derivative of each operand, times the cotangent.
+
+The transforms sum a cotangent to the shape of its operand, so the rules here need not mention
+broadcasting. Read a row as: numpy function -> one rule per operand, ``g`` being the cotangent,
+``y`` the result.
+
+Choices at kinks: ``abs`` has derivative 0 at 0; ``maximum`` and its kin share the gradient
+equally between equal operands.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from typing import Any
+
+import numpy as np
+
+from softtape.ops.registry import Kind, implements, primitive
+
+__all__: list[str] = []
+
+_LN2, _LN10 = math.log(2.0), math.log(10.0)
+
+
+def _share(a: Any, b: Any, wins: Any) -> Any:
+    """Share of ``a`` in a maximum or minimum: 1 where it wins, a half at a tie, else 0."""
+    return np.where(a == b, 0.5, np.where(wins, 1.0, 0.0))
+
+
+def _power_base(g: Any, y: Any, a: Any, b: Any) -> Any:
+    if isinstance(b, (int, float)):
+        if b == 2:
+            return g * (2.0 * a)
+        if b == 1:
+            return g * 1.0
+        if b == 0:
+            return g * 0.0
+        return g * (b * a ** (b - 1))
+    # x**0 is 1 everywhere, also at x = 0, where b * a**(b - 1) would be 0 * inf
+    return g * (b * a ** np.where(b == 0, 1.0, b - 1.0))
+
+
+def _power_exponent(g: Any, y: Any, a: Any, b: Any) -> Any:
+    # 0**b is 0 for all b > 0: its slope there is 0, not 0 * log(0)
+    return g * (y * np.log(np.where(a == 0, 1.0, a)))
+
+
+_OPERATORS = {
+    np.add: (operator.add, lambda g, y, a, b: g, lambda g, y, a, b: g),
+    np.subtract: (operator.sub, lambda g, y, a, b: g, lambda g, y, a, b: -g),
+    np.multiply: (operator.mul, lambda g, y, a, b: g * b, lambda g, y, a, b: g * a),
+    np.divide: (operator.truediv, lambda g, y, a, b: g / b, lambda g, y, a, b: -g * y / b),
+    np.power: (operator.pow, _power_base, _power_exponent),
+    np.remainder: (operator.mod, lambda g, y, a, b: g, lambda g, y, a, b: -g * (a // b)),
+    np.negative: (operator.neg, lambda g, y, x: -g),
+    np.positive: (operator.pos, lambda g, y, x: g),
+    np.absolute: (operator.abs, lambda g, y, x: g * np.sign(x)),
+}
+
+_FLOAT_FUNCTIONS = {
+    np.fabs: (lambda g, y, x: g * np.sign(x),),
+    np.exp: (lambda g, y, x: g * y,),
+    np.exp2: (lambda g, y, x: g * (_LN2 * y),),
+    np.expm1: (lambda g, y, x: g * (y + 1.0),),
+    np.log: (lambda g, y, x: g / x,),
+    np.log2: (lambda g, y, x: g / (_LN2 * x),),
+    np.log10: (lambda g, y, x: g / (_LN10 * x),),
+    np.log1p: (lambda g, y, x: g / (1.0 + x),),
+    np.sqrt: (lambda g, y, x: g * (0.5 / y),),
+    np.cbrt: (lambda g, y, x: g / (3.0 * y * y),),
+    np.square: (lambda g, y, x: g * (2.0 * x),),
+    np.reciprocal: (lambda g, y, x: -g * (y * y),),
+    np.sin: (lambda g, y, x: g * np.cos(x),),
+    np.cos: (lambda g, y, x: -g * np.sin(x),),
+    np.tan: (lambda g, y, x: g * (1.0 + y * y),),
+    np.arcsin: (lambda g, y, x: g / np.sqrt((1.0 - x) * (1.0 + x)),),
+    np.arccos: (lambda g, y, x: -g / np.sqrt((1.0 - x) * (1.0 + x)),),
+    np.arctan: (lambda g, y, x: g / (1.0 + x * x),),
+    np.sinh: (lambda g, y, x: g * np.cosh(x),),
+    np.cosh: (lambda g, y, x: g * np.sinh(x),),
+    np.tanh: (lambda g, y, x: g * (1.0 - y * y),),
+    np.arcsinh: (lambda g, y, x: g / np.sqrt(1.0 + x * x),),
+    np.arccosh: (lambda g, y, x: g / (np.sqrt(x - 1.0) * np.sqrt(x + 1.0)),),
+    np.arctanh: (lambda g, y, x: g / ((1.0 - x) * (1.0 + x)),),
+    np.degrees: (lambda g, y, x: g * (180.0 / math.pi),),
+    np.radians: (lambda g, y, x: g * (math.pi / 180.0),),
+    np.rad2deg: (lambda g, y, x: g * (180.0 / math.pi),),
+    np.deg2rad: (lambda g, y, x: g * (math.pi / 180.0),),
+    np.sinc: (
+        lambda g, y, x: g * np.where(
+            x == 0, 0.0, (np.cos(math.pi * x) - y) / np.where(x == 0, 1.0, x)
+        ),
+    ),
+    np.arctan2: (
+        lambda g, y, a, b: g * (b / (a * a + b * b)),
+        lambda g, y, a, b: -g * (a / (a * a + b * b)),
+    ),
+    np.hypot: (
+        lambda g, y, a, b: g * (a / np.where(y == 0, 1.0, y)),
+        lambda g, y, a, b: g * (b / np.where(y == 0, 1.0, y)),
+    ),
+    np.logaddexp: (
+        lambda g, y, a, b: g * np.exp(a - y),
+        lambda g, y, a, b: g * np.exp(b - y),
+    ),
+    np.logaddexp2: (
+        lambda g, y, a, b: g * np.exp2(a - y),
+        lambda g, y, a, b: g * np.exp2(b - y),
+    ),
+    np.float_power: (_power_base, _power_exponent),
+    np.maximum: (
+        lambda g, y, a, b: g * _share(a, b, a > b),
+        lambda g, y, a, b: g * _share(a, b, b > a),
+    ),
+    np.minimum: (
+        lambda g, y, a, b: g * _share(a, b, a < b),
+        lambda g, y, a, b: g * _share(a, b, b < a),
+    ),
+    np.fmax: (
+        lambda g, y, a, b: g * _share(a, b, (a > b) | np.isnan(b)),
+        lambda g, y, a, b: g * _share(a, b, (b > a) | np.isnan(a)),
+    ),
+    np.fmin: (
+        lambda g, y, a, b: g * _share(a, b, (a < b) | np.isnan(b)),
+        lambda g, y, a, b: g * _share(a, b, (b < a) | np.isnan(a)),
+    ),
+    np.fmod: (lambda g, y, a, b: g, lambda g, y, a, b: -g * np.trunc(a / b)),
+    np.copysign: (lambda g, y, a, b: g * (np.copysign(1.0, b) * np.sign(a)), None),
+}
+
+# No gradient, by choice: flat almost everywhere (their jumps are not differentiable anyway).
+_FLAT = {
+    np.sign: np.sign,
+    np.floor: np.floor,
+    np.ceil: np.ceil,
+    np.trunc: np.trunc,
+    np.rint: np.rint,
+    np.floor_divide: operator.floordiv,
+    np.heaviside: np.heaviside,
+    np.signbit: np.signbit,
+    np.isfinite: np.isfinite,
+    np.isinf: np.isinf,
+    np.isnan: np.isnan,
+    np.logical_and: np.logical_and,
+    np.logical_or: np.logical_or,
+    np.logical_xor: np.logical_xor,
+    np.logical_not: np.logical_not,
+    np.bitwise_and: operator.and_,
+    np.bitwise_or: operator.or_,
+    np.bitwise_xor: operator.xor,
+    np.invert: np.invert,
+    np.greater: operator.gt,
+    np.greater_equal: operator.ge,
+    np.less: operator.lt,
+    np.less_equal: operator.le,
+    np.equal: operator.eq,
+    np.not_equal: operator.ne,
+}
+
+for _function, (_compute, *_rules) in _OPERATORS.items():
+    implements(_function)(
+        primitive(_function.__name__, _compute, _rules, kind=Kind.ELEMENTWISE)
+    )
+for _float_function, _float_rules in _FLOAT_FUNCTIONS.items():
+    implements(_float_function)(
+        primitive(
+            _float_function.__name__, _float_function, _float_rules, kind=Kind.ELEMENTWISE
+        )
+    )
+for _flat_function, _flat_compute in _FLAT.items():
+    implements(_flat_function)(
+        primitive(_flat_function.__name__, _flat_compute, kind=Kind.CONSTANT)
+    )
+
+primitive("stop_gradient", lambda x: x, kind=Kind.CONSTANT)
+_where = primitive(
+    "where",
+    np.where,
+    (
+        None,
+        lambda g, y, c, a, b: np.where(c, g, 0.0),
+        lambda g, y, c, a, b: np.where(c, 0.0, g),
+    ),
+    kind=Kind.ELEMENTWISE,
+)
+astype = primitive(
+    "astype",
+    lambda x, dtype: np.asarray(x).astype(dtype)[()],
+    (lambda g, y, x, dtype: g,),
+    kind=Kind.ELEMENTWISE,
+)
+
+
+@implements(np.where)
+def _np_where(condition: Any, x: Any = None, y: Any = None) -> Any:
+    if x is None or y is None:
+        return np.nonzero(condition)
+    return _where(condition, x, y)
+
+
+@implements(np.clip)
+def _np_clip(
+    a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None
+) -> Any:
+    # At a bound the value still follows a (slope 1), as in the peers, so that a fit that starts
+    # on the bound can leave it.
+    low, high = (a_min if min is None else min), (a_max if max is None else max)
+    if low is not None:
+        a = np.where(a < low, low, a)
+    if high is not None:
+        a = np.where(a > high, high, a)
+    return a
+
+
+@implements(np.round, np.around)
+def _np_round(a: Any, decimals: int = 0) -> Any:
+    return np.rint(a) if decimals == 0 else np.rint(a * 10.0**decimals) / 10.0**decimals
+
+
+@implements(np.real)
+def _np_real(val: Any) -> Any:
+    return val
+
+
+@implements(np.conjugate)
+def _np_conjugate(x: Any) -> Any:
+    return x
+
+
+@implements(np.nan_to_num)
+def _np_nan_to_num(
+    x: Any, copy: bool = True, nan: float = 0.0, posinf: Any = None, neginf: Any = None
+) -> Any:
+    limits = np.finfo(x.dtype)
+    x = np.where(np.isnan(x), nan, x)
+    x = np.where(x == np.inf, limits.max if posinf is None else posinf, x)
+    return np.where(x == -np.inf, limits.min if neginf is None else neginf, x)

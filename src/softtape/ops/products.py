@@ -1,0 +1,212 @@
+"""Sums of products: matmul, dot, einsum and their family."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import numpy as np
+
+from softtape.ops.registry import Kind, implements, primitive
+from softtape.ops.shaping import unbroadcast
+
+__all__: list[str] = []
+
+
+def _matmul_left(g: Any, y: Any, a: Any, b: Any) -> Any:
+    if np.ndim(b) == 1:
+        return g * b if np.ndim(a) == 1 else np.expand_dims(g, -1) * b
+    if np.ndim(a) == 1:
+        g = np.expand_dims(g, -2)
+        return unbroadcast(np.squeeze(g @ np.swapaxes(b, -1, -2), -2), np.shape(a))
+    return unbroadcast(g @ np.swapaxes(b, -1, -2), np.shape(a))
+
+
+def _matmul_right(g: Any, y: Any, a: Any, b: Any) -> Any:
+    if np.ndim(a) == 1:
+        return g * a if np.ndim(b) == 1 else np.expand_dims(a, -1) * np.expand_dims(g, -2)
+    if np.ndim(b) == 1:
+        product = np.swapaxes(a, -1, -2) @ np.expand_dims(g, -1)
+        return unbroadcast(np.squeeze(product, -1), np.shape(b))
+    return unbroadcast(np.swapaxes(a, -1, -2) @ g, np.shape(b))
+
+
+_matmul = implements(np.matmul)(
+    primitive(
+        "matmul",
+        operator.matmul,
+        (
+            lambda g, y, a, b: unbroadcast(_matmul_left(g, y, a, b), np.shape(a)),
+            lambda g, y, a, b: unbroadcast(_matmul_right(g, y, a, b), np.shape(b)),
+        ),
+        kind=Kind.MULTILINEAR,
+    )
+)
+
+
+def _einsum_rule(i: int, g: Any, y: Any, *operands: Any, subscripts: str) -> Any:
+    inputs, output = subscripts.split("->")
+    terms = inputs.split(",")
+    wanted, others = terms[i], [t for j, t in enumerate(terms) if j != i]
+    # Letters of this operand that no other term carries were summed: their cotangent is constant.
+    seen = set(output).union(*others)
+    present = "".join(c for c in wanted if c in seen)
+    rest = [x for j, x in enumerate(operands) if j != i]
+    made = np.einsum(",".join([output, *others]) + "->" + present, g, *rest)
+    shape = tuple(n if c in seen else 1 for c, n in zip(wanted, operands[i].shape, strict=True))
+    return np.broadcast_to(np.reshape(made, shape), operands[i].shape)
+
+
+_einsum = primitive(
+    "einsum",
+    lambda *operands, subscripts: np.einsum(subscripts, *operands, optimize=len(operands) > 2),
+    _einsum_rule,
+    kind=Kind.MULTILINEAR,
+)
+
+
+@implements(np.einsum)
+def _np_einsum(subscripts: Any, *operands: Any, optimize: Any = False) -> Any:
+    if not isinstance(subscripts, str):
+        raise NotImplementedError("np.einsum under tracing takes its subscripts as a string")
+    subscripts = _explicit(subscripts.replace(" ", ""), [np.ndim(x) for x in operands])
+    terms = subscripts.split("->")[0].split(",")
+    if any(len(set(t)) != len(t) for t in terms):
+        operands, terms = _without_diagonals(operands, terms)
+        subscripts = ",".join(terms) + "->" + subscripts.split("->")[1]
+    return _einsum(*operands, subscripts=subscripts)
+
+
+def _explicit(subscripts: str, ndims: list[int]) -> str:
+    """Write out the ellipsis and the implicit output."""
+    inputs, arrow, output = subscripts.partition("->")
+    terms = inputs.split(",")
+    if len(terms) != len(ndims):
+        raise ValueError(f"einsum {subscripts!r} names {len(terms)} operands, got {len(ndims)}")
+    free = [c for c in "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz" if c not in inputs]
+    hidden = [n - len(t.replace("...", "")) if "..." in t else 0
+              for t, n in zip(terms, ndims, strict=True)]
+    letters = "".join(free[: max(hidden)])
+    terms = [t.replace("...", letters[len(letters) - h:]) for t, h in zip(terms, hidden, strict=True)]
+    if arrow:
+        return ",".join(terms) + "->" + output.replace("...", letters)
+    joined = "".join(terms)
+    once = sorted(c for c in set(joined) - set(letters) if joined.count(c) == 1)
+    return ",".join(terms) + "->" + letters + "".join(once)
+
+
+def _without_diagonals(operands: Any, terms: list[str]) -> tuple[list[Any], list[str]]:
+    """Replace repeated letters of one term (``ii``) by the diagonal they mean."""
+    arrays, names = [], []
+    for x, term in zip(operands, terms, strict=True):
+        while len(set(term)) != len(term):
+            letter = next(c for c in term if term.count(c) > 1)
+            i, j = [k for k, c in enumerate(term) if c == letter][:2]
+            x = np.diagonal(x, 0, i, j)
+            term = "".join(c for k, c in enumerate(term) if k not in (i, j)) + letter
+        arrays.append(x)
+        names.append(term)
+    return arrays, names
+
+
+@implements(np.dot)
+def _np_dot(a: Any, b: Any) -> Any:
+    if np.ndim(a) == 0 or np.ndim(b) == 0:
+        return a * b
+    if np.ndim(b) <= 2:
+        return a @ b
+    return np.tensordot(a, b, axes=((-1,), (-2,)))
+
+
+@implements(np.vdot)
+def _np_vdot(a: Any, b: Any, /) -> Any:
+    return np.ravel(a) @ np.ravel(b)
+
+
+@implements(np.vecdot)
+def _np_vecdot(x1: Any, x2: Any, /, axis: int = -1) -> Any:
+    return np.sum(x1 * x2, axis=axis)
+
+
+@implements(np.inner)
+def _np_inner(a: Any, b: Any) -> Any:
+    if np.ndim(a) == 0 or np.ndim(b) == 0:
+        return a * b
+    return np.tensordot(a, b, axes=((-1,), (-1,)))
+
+
+@implements(np.outer)
+def _np_outer(a: Any, b: Any) -> Any:
+    return np.reshape(a, (-1, 1)) * np.reshape(b, (1, -1))
+
+
+@implements(np.tensordot)
+def _np_tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
+    if isinstance(axes, int):
+        left, right = range(np.ndim(a) - axes, np.ndim(a)), range(axes)
+    else:
+        left, right = ((s,) if isinstance(s, int) else s for s in axes)
+    left = [i % np.ndim(a) for i in left]
+    right = [i % np.ndim(b) for i in right]
+    keep_a = [i for i in range(np.ndim(a)) if i not in left]
+    keep_b = [i for i in range(np.ndim(b)) if i not in right]
+    shape_a, shape_b = [np.shape(a)[i] for i in keep_a], [np.shape(b)[i] for i in keep_b]
+    inner = int(np.prod([np.shape(a)[i] for i in left]))
+    a2 = np.reshape(np.transpose(a, (*keep_a, *left)), (int(np.prod(shape_a)), inner))
+    b2 = np.reshape(np.transpose(b, (*right, *keep_b)), (inner, int(np.prod(shape_b))))
+    return np.reshape(a2 @ b2, (*shape_a, *shape_b))
+
+
+@implements(np.cross)
+def _np_cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1) -> Any:
+    a, b = np.moveaxis(a, axisa, -1), np.moveaxis(b, axisb, -1)
+    if np.shape(a)[-1] != 3 or np.shape(b)[-1] != 3:
+        raise ValueError("np.cross under tracing takes vectors of length 3")
+    (a0, a1, a2), (b0, b1, b2) = ([v[..., i] for i in range(3)] for v in (a, b))
+    parts = [a1 * b2 - a2 * b1, a2 * b0 - a0 * b2, a0 * b1 - a1 * b0]
+    return np.moveaxis(np.stack(parts, axis=-1), -1, axisc)
+
+
+@implements(np.convolve)
+def _np_convolve(a: Any, v: Any, mode: str = "full") -> Any:
+    # as a product with the matrix of shifts: one node, whatever the lengths
+    n, m = np.shape(a)[0], np.shape(v)[0]
+    if m > n:
+        a, v, n, m = v, a, m, n
+    shift = np.arange(n + m - 1)[:, None] - np.arange(m)[None, :]
+    inside = (shift >= 0) & (shift < n)
+    full = np.where(inside, a[np.clip(shift, 0, n - 1)], 0.0) @ v
+    if mode == "full":
+        return full
+    if mode == "same":
+        start = (m - 1) // 2
+        return full[start : start + n]
+    if mode == "valid":
+        return full[m - 1 : n]
+    raise ValueError(f"np.convolve: mode must be 'full', 'same' or 'valid', got {mode!r}")
+
+
+@implements(np.trapezoid)
+def _np_trapezoid(y: Any, x: Any = None, dx: float = 1.0, axis: int = -1) -> Any:
+    y = np.moveaxis(y, axis, -1)
+    if x is None:
+        width = dx
+    else:
+        width = np.diff(x if np.ndim(x) == 1 else np.moveaxis(x, axis, -1))
+    return np.sum(width * (y[..., 1:] + y[..., :-1]) / 2.0, axis=-1)
+
+
+@implements(np.polyval)
+def _np_polyval(p: Any, x: Any) -> Any:
+    y: Any = 0.0
+    for coefficient in p:
+        y = y * x + coefficient
+    return y
+
+
+@implements(np.kron)
+def _np_kron(a: Any, b: Any) -> Any:
+    if np.ndim(a) != 2 or np.ndim(b) != 2:
+        raise NotImplementedError("np.kron under tracing takes matrices")
+    (m, n), (p, q) = np.shape(a), np.shape(b)
+    return np.reshape(np.einsum("ij,kl->ikjl", a, b), (m * p, n * q))

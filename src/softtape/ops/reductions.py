@@ -1,0 +1,235 @@
+"""Reductions and cumulative functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from softtape.ops.registry import Kind, implements, primitive
+
+__all__: list[str] = []
+
+Axis: TypeAlias = int | tuple[int, ...] | None
+
+
+def axes(axis: Axis, ndim: int) -> tuple[int, ...]:
+    """Return ``axis`` as a sorted tuple of non-negative axes; None means all."""
+    if axis is None:
+        return tuple(range(ndim))
+    chosen = (axis,) if isinstance(axis, (int, np.integer)) else tuple(axis)
+    for a in chosen:
+        if not -ndim <= a < ndim:
+            raise np.exceptions.AxisError(a, ndim)
+    return tuple(sorted(int(a) % ndim for a in chosen))
+
+
+def _spread(g: Any, x: Any, axis: tuple[int, ...]) -> Any:
+    """Put the reduced axes back with length one, so that ``g`` broadcasts against ``x``."""
+    shape = tuple(1 if a in axis else n for a, n in enumerate(np.shape(x)))
+    return g if np.shape(g) == shape else np.reshape(g, shape)
+
+
+def _is_extreme(y: Any, x: Any, axis: tuple[int, ...]) -> Any:
+    """Weights that share a maximum's gradient equally between the elements that attain it."""
+    hit = np.where(x == _spread(y, x, axis), 1.0, 0.0)
+    return hit / np.sum(hit, axis=axis, keepdims=True)
+
+
+def _others_product(x: Any, axis: tuple[int, ...]) -> Any:
+    """For each element, the product of all others along ``axis``; exact also with zeros."""
+    zero = x == 0
+    nonzero = np.where(zero, 1.0, x)
+    count = np.sum(zero, axis=axis, keepdims=True)
+    product = np.prod(nonzero, axis=axis, keepdims=True)
+    alone = np.where(count == 0, product / nonzero, 0.0)
+    return np.where((count == 1) & zero, product, alone)
+
+
+_sum = primitive(
+    "sum",
+    lambda x, axis: np.sum(x, axis=axis),
+    (lambda g, y, x, axis: np.broadcast_to(_spread(g, x, axis), np.shape(x)),),
+    kind=Kind.LINEAR,
+)
+_max, _min = (
+    primitive(
+        name,
+        lambda x, axis, reduce=reduce: reduce(x, axis=axis),
+        (lambda g, y, x, axis: _spread(g, x, axis) * _is_extreme(y, x, axis),),
+        kind=Kind.OTHER,
+        jvp=lambda tangents, y, x, axis: np.sum(tangents[0] * _is_extreme(y, x, axis), axis=axis),
+    )
+    for name, reduce in (("max", np.max), ("min", np.min))
+)
+_prod = primitive(
+    "prod",
+    lambda x, axis: np.prod(x, axis=axis),
+    (lambda g, y, x, axis: _spread(g, x, axis) * _others_product(x, axis),),
+    kind=Kind.OTHER,
+    jvp=lambda tangents, y, x, axis: np.sum(tangents[0] * _others_product(x, axis), axis=axis),
+)
+_cumsum = primitive(
+    "cumsum",
+    lambda x, axis: np.cumsum(x, axis=axis),
+    (lambda g, y, x, axis: np.flip(np.cumsum(np.flip(g, axis), axis=axis), axis),),
+    kind=Kind.LINEAR,
+)
+
+
+def _reduce(
+    reduction: Callable[..., Any], a: Any, axis: Axis, keepdims: Any, where: Any, neutral: Any
+) -> Any:
+    if where is not True and where is not np._NoValue:
+        a = np.where(where, a, neutral)
+    over = axes(axis, np.ndim(a))
+    y = reduction(a, axis=over)
+    return _spread(y, a, over) if keepdims is True else y
+
+
+@implements(np.sum)
+def _np_sum(
+    a: Any, axis: Axis = None, dtype: Any = None, *, keepdims: Any = False, initial: Any = 0,
+    where: Any = True,
+) -> Any:
+    a = a if dtype is None else a.astype(dtype)
+    y = _reduce(_sum, a, axis, keepdims, where, 0.0)
+    return y if initial is np._NoValue or initial == 0 else y + initial
+
+
+@implements(np.prod)
+def _np_prod(
+    a: Any, axis: Axis = None, *, keepdims: Any = False, initial: Any = 1, where: Any = True
+) -> Any:
+    y = _reduce(_prod, a, axis, keepdims, where, 1.0)
+    return y if initial is np._NoValue or initial == 1 else y * initial
+
+
+@implements(np.max, np.amax)
+def _np_max(
+    a: Any, axis: Axis = None, *, keepdims: Any = False, initial: Any = np._NoValue,
+    where: Any = True,
+) -> Any:
+    y = _reduce(_max, a, axis, keepdims, where, -np.inf)
+    return y if initial is np._NoValue else np.maximum(y, initial)
+
+
+@implements(np.min, np.amin)
+def _np_min(
+    a: Any, axis: Axis = None, *, keepdims: Any = False, initial: Any = np._NoValue,
+    where: Any = True,
+) -> Any:
+    y = _reduce(_min, a, axis, keepdims, where, np.inf)
+    return y if initial is np._NoValue else np.minimum(y, initial)
+
+
+@implements(np.ptp)
+def _np_ptp(a: Any, axis: Axis = None, *, keepdims: Any = False) -> Any:
+    return np.max(a, axis=axis, keepdims=keepdims) - np.min(a, axis=axis, keepdims=keepdims)
+
+
+def _count(a: Any, axis: Axis, where: Any) -> Any:
+    if where is True or where is np._NoValue:
+        return float(np.prod([np.shape(a)[i] for i in axes(axis, np.ndim(a))]))
+    return np.sum(np.broadcast_to(where, np.shape(a)), axis=axis)
+
+
+def _divide_by_count(total: Any, count: Any) -> Any:
+    return total / (count if np.ndim(count) == 0 else np.reshape(count, np.shape(total)))
+
+
+@implements(np.mean)
+def _np_mean(
+    a: Any, axis: Axis = None, dtype: Any = None, *, keepdims: Any = False, where: Any = True
+) -> Any:
+    a = a if dtype is None else a.astype(dtype)
+    total = np.sum(a, axis=axis, keepdims=keepdims, where=where)
+    return _divide_by_count(total, _count(a, axis, where))
+
+
+@implements(np.average)
+def _np_average(
+    a: Any, axis: Axis = None, weights: Any = None, returned: bool = False, *,
+    keepdims: Any = False,
+) -> Any:
+    if returned:
+        raise NotImplementedError("np.average(returned=True): sum the weights yourself")
+    if weights is None:
+        return np.mean(a, axis=axis, keepdims=keepdims)
+    if np.shape(weights) != np.shape(a):
+        over = axes(axis, np.ndim(a))
+        weights = _spread(weights, a, tuple(i for i in range(np.ndim(a)) if i not in over))
+    weights = np.broadcast_to(weights, np.shape(a))
+    total = np.sum(a * weights, axis=axis, keepdims=keepdims)
+    return total / np.sum(weights, axis=axis, keepdims=keepdims)
+
+
+@implements(np.var)
+def _np_var(
+    a: Any, axis: Axis = None, dtype: Any = None, *, ddof: float = 0, keepdims: Any = False,
+    where: Any = True, mean: Any = np._NoValue, correction: Any = np._NoValue,
+) -> Any:
+    a = a if dtype is None else a.astype(dtype)
+    ddof = ddof if correction is np._NoValue else correction
+    center = np.mean(a, axis=axis, keepdims=True, where=where) if mean is np._NoValue else mean
+    total = np.sum((a - center) ** 2, axis=axis, keepdims=keepdims, where=where)
+    return _divide_by_count(total, _count(a, axis, where) - ddof)
+
+
+@implements(np.std)
+def _np_std(a: Any, axis: Axis = None, **keywords: Any) -> Any:
+    return np.sqrt(np.var(a, axis=axis, **keywords))
+
+
+@implements(np.cumsum)
+def _np_cumsum(a: Any, axis: int | None = None) -> Any:
+    if axis is None:
+        a, axis = np.ravel(a), 0
+    return _cumsum(a, axis=axis)
+
+
+@implements(np.cumprod)
+def _np_cumprod(a: Any, axis: int | None = None) -> Any:
+    if axis is None:
+        a, axis = np.ravel(a), 0
+    parts, product = [], None
+    for x in np.moveaxis(a, axis, 0):
+        product = x if product is None else product * x
+        parts.append(product)
+    return np.stack(parts, axis=axis)
+
+
+@implements(np.nansum)
+def _np_nansum(a: Any, axis: Axis = None, **keywords: Any) -> Any:
+    return np.sum(np.where(np.isnan(a), 0.0, a), axis=axis, **keywords)
+
+
+@implements(np.nanmean)
+def _np_nanmean(a: Any, axis: Axis = None, *, keepdims: Any = False) -> Any:
+    known = ~np.isnan(a)
+    total = np.sum(np.where(known, a, 0.0), axis=axis, keepdims=keepdims)
+    return total / np.sum(known, axis=axis, keepdims=keepdims)
+
+
+# No gradient, by choice: positions and truth values.
+for _name, _function in {"argmax": np.argmax, "argmin": np.argmin}.items():
+    _primitive = primitive(
+        _name, lambda x, axis, function=_function: function(x, axis=axis), kind=Kind.CONSTANT
+    )
+    implements(_function)(lambda a, axis=None, primitive=_primitive: primitive(a, axis=axis))
+for _name, _function in {"all": np.all, "any": np.any, "count_nonzero": np.count_nonzero}.items():
+    _primitive = primitive(
+        _name, lambda x, axis, function=_function: function(x, axis=axis), kind=Kind.CONSTANT
+    )
+    implements(_function)(lambda a, axis=None, primitive=_primitive: primitive(a, axis=axis))
+_argsort = primitive(
+    "argsort", lambda x, axis: np.argsort(x, axis=axis, kind="stable"), kind=Kind.CONSTANT
+)
+
+
+@implements(np.argsort)
+def _np_argsort(
+    a: Any, axis: int | None = -1, kind: Any = None, order: Any = None, *, stable: Any = None
+) -> Any:
+    return _argsort(np.ravel(a), axis=0) if axis is None else _argsort(a, axis=axis)

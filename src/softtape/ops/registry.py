@@ -1,0 +1,128 @@
+"""The two tables behind the tape: primitives, and how numpy's functions are made of them.
+
+A :class:`Primitive` is one operation of a graph: how to compute it and how to differentiate it.
+Rules are plain numpy code: run on arrays they compute, run on traced values they record.
+
+A numpy function that is not itself a primitive is given by :func:`implements`: plain code that
+expresses it by primitives.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, TypeAlias, TypeVar
+
+__all__ = [
+    "FUNCTIONS",
+    "PRIMITIVES",
+    "Kind",
+    "Primitive",
+    "implements",
+    "primitive",
+]
+
+Rule: TypeAlias = Callable[..., Any]
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Kind(enum.Enum):
+    """What a primitive's derivative looks like; decides how its jvp follows from its vjp."""
+
+    ELEMENTWISE = "acts on each element by itself, with broadcasting"
+    LINEAR = "linear in all its operands together"
+    MULTILINEAR = "linear in each differentiable operand when the others are held"
+    OTHER = "has a jvp of its own"
+    CONSTANT = "constant in its operands almost everywhere: no gradient, by choice"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Primitive:
+    """One operation of a graph.
+
+    Attributes:
+        name: Its name in graphs; numpy's own where there is one.
+        compute: ``compute(*operands, **attrs)`` on plain numbers and arrays.
+        vjps: One rule per operand, ``rule(g, y, *operands, **attrs)`` giving the cotangent of
+            that operand from the cotangent ``g`` of the result ``y``; None where the result does
+            not depend smoothly on the operand. For primitives with any number of operands, a
+            single function ``rule(i, g, y, *operands, **attrs)``. Rules of elementwise primitives
+            may ignore broadcasting: their result is summed to the operand's shape.
+        kind: How the jvp follows.
+        jvp: ``jvp(tangents, y, *operands, **attrs)`` for kind OTHER; a tangent is None where the
+            operand does not move.
+    """
+
+    name: str
+    compute: Callable[..., Any]
+    vjps: tuple[Rule | None, ...] | Rule
+    kind: Kind
+    jvp: Rule | None = None
+
+    def __call__(self, *operands: Any, **attrs: Any) -> Any:
+        """Compute on plain operands; record where one of them is traced."""
+        for operand in operands:
+            record = getattr(operand, "_softtape_record", None)
+            if record is not None:
+                return record(self, operands, attrs)
+        return self.compute(*operands, **attrs)
+
+    def vjp_rule(self, i: int) -> Rule | None:
+        """Return the rule of operand ``i``, or None if no gradient flows there."""
+        if callable(self.vjps):
+            rule = self.vjps
+            return lambda g, y, *operands, **attrs: rule(i, g, y, *operands, **attrs)
+        return self.vjps[i] if i < len(self.vjps) else None
+
+
+_PRIMITIVES: dict[str, Primitive] = {}
+_FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {}
+
+PRIMITIVES: Mapping[str, Primitive] = MappingProxyType(_PRIMITIVES)
+"""Every primitive, by name."""
+
+FUNCTIONS: Mapping[Callable[..., Any], Callable[..., Any]] = MappingProxyType(_FUNCTIONS)
+"""For each numpy function the tape knows, the code that expresses it by primitives."""
+
+
+def primitive(
+    name: str,
+    compute: Callable[..., Any],
+    vjps: Iterable[Rule | None] | Rule = (),
+    *,
+    kind: Kind,
+    jvp: Rule | None = None,
+) -> Primitive:
+    """Register a primitive; see :class:`Primitive` for the arguments.
+
+    Raises:
+        ValueError: The name is taken, or the rules do not fit the kind.
+    """
+    rules = vjps if callable(vjps) else tuple(vjps)
+    if name in _PRIMITIVES:
+        raise ValueError(f"primitive {name!r} is registered twice: {_PRIMITIVES[name]!r}")
+    if (kind is Kind.CONSTANT) == bool(rules):
+        raise ValueError(f"primitive {name!r}: only kind CONSTANT goes without vjp rules")
+    if (kind is Kind.OTHER) != (jvp is not None):
+        raise ValueError(f"primitive {name!r}: kind OTHER needs a jvp, no other kind takes one")
+    made = Primitive(name, compute, rules, kind, jvp)
+    _PRIMITIVES[name] = made
+    return made
+
+
+def implements(*functions: Callable[..., Any]) -> Callable[[F], F]:
+    """Decorate the code that expresses ``functions`` (numpy's) by primitives.
+
+    It takes the same arguments as the numpy function; traced values stand where arrays would.
+    """
+
+    def register(code: F) -> F:
+        for function in functions:
+            if function in _FUNCTIONS:
+                raise ValueError(f"{function!r} is implemented twice: {code!r}")
+            _FUNCTIONS[function] = code
+        return code
+
+    return register

@@ -1,0 +1,311 @@
+"""Reshaping, joining, repeating, and what asks for shapes only."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from softtape.ops.reductions import Axis, axes
+from softtape.ops.registry import Kind, implements, primitive
+
+__all__: list[str] = []
+
+
+def _unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
+    """Sum ``g`` over the axes along which ``shape`` was broadcast."""
+    extra = np.ndim(g) - len(shape)
+    if extra:
+        g = np.sum(g, axis=tuple(range(extra)))
+    stretched = tuple(i for i, n in enumerate(shape) if n == 1 and np.shape(g)[i] != 1)
+    return np.sum(g, axis=stretched, keepdims=True) if stretched else g
+
+
+def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
+    """Return the cotangent of a value of ``shape`` from that of its broadcast."""
+    return g if np.shape(g) == shape else _unbroadcast(g, shape)
+
+
+_reshape = primitive(
+    "reshape",
+    lambda x, shape: np.reshape(x, shape),
+    (lambda g, y, x, shape: np.reshape(g, np.shape(x)),),
+    kind=Kind.LINEAR,
+)
+_transpose = primitive(
+    "transpose",
+    lambda x, axes: np.transpose(x, axes),
+    (lambda g, y, x, axes: np.transpose(g, tuple(int(i) for i in np.argsort(axes))),),
+    kind=Kind.LINEAR,
+)
+_broadcast_to = primitive(
+    "broadcast_to",
+    lambda x, shape: np.broadcast_to(x, shape),
+    (lambda g, y, x, shape: unbroadcast(g, np.shape(x)),),
+    kind=Kind.LINEAR,
+)
+_flip = primitive(
+    "flip",
+    lambda x, axis: np.flip(x, axis),
+    (lambda g, y, x, axis: np.flip(g, axis),),
+    kind=Kind.LINEAR,
+)
+
+
+def _part(i: int, g: Any, parts: Sequence[Any], axis: int) -> Any:
+    start = sum(np.shape(p)[axis] for p in parts[:i])
+    index = [slice(None)] * np.ndim(g)
+    index[axis] = slice(start, start + np.shape(parts[i])[axis])
+    return g[tuple(index)]
+
+
+_concatenate = primitive(
+    "concatenate",
+    lambda *parts, axis: np.concatenate(parts, axis=axis),
+    lambda i, g, y, *parts, axis: _part(i, g, parts, axis),
+    kind=Kind.LINEAR,
+)
+_stack = primitive(
+    "stack",
+    lambda *parts, axis: np.stack(parts, axis=axis),
+    lambda i, g, y, *parts, axis: g[(slice(None),) * axis + (i,)],
+    kind=Kind.LINEAR,
+)
+
+
+@implements(np.reshape)
+def _np_reshape(a: Any, /, shape: Any, order: str = "C", *, copy: bool | None = None) -> Any:
+    if order != "C":
+        raise NotImplementedError("np.reshape under tracing knows order='C' only")
+    shape = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
+    shape = tuple(operator.index(n) for n in shape)
+    if -1 in shape:
+        known = int(np.prod([n for n in shape if n != -1]))
+        shape = tuple(np.size(a) // max(known, 1) if n == -1 else n for n in shape)
+    return a if shape == np.shape(a) else _reshape(a, shape=shape)
+
+
+@implements(np.ravel)
+def _np_ravel(a: Any, order: str = "C") -> Any:
+    return np.reshape(a, (np.size(a),), order=order)
+
+
+@implements(np.transpose)
+def _np_transpose(a: Any, axes: Sequence[int] | None = None) -> Any:
+    n = np.ndim(a)
+    order = tuple(reversed(range(n))) if axes is None else tuple(i % n for i in axes)
+    return _transpose(a, axes=order)
+
+
+@implements(np.matrix_transpose)
+def _np_matrix_transpose(x: Any, /) -> Any:
+    return np.swapaxes(x, -1, -2)
+
+
+@implements(np.swapaxes)
+def _np_swapaxes(a: Any, axis1: int, axis2: int) -> Any:
+    order = list(range(np.ndim(a)))
+    order[axis1], order[axis2] = order[axis2], order[axis1]
+    return _transpose(a, axes=tuple(order))
+
+
+@implements(np.moveaxis)
+def _np_moveaxis(a: Any, source: Any, destination: Any) -> Any:
+    order = np.moveaxis(np.empty((0,) * np.ndim(a)), source, destination)  # validates the axes
+    n = order.ndim
+    moved = [i % n for i in np.atleast_1d(source)]
+    placed = [i % n for i in np.atleast_1d(destination)]
+    rest = [i for i in range(n) if i not in moved]
+    for place, axis in sorted(zip(placed, moved, strict=True)):
+        rest.insert(place, int(axis))
+    return _transpose(a, axes=tuple(rest))
+
+
+@implements(np.expand_dims)
+def _np_expand_dims(a: Any, axis: Axis) -> Any:
+    new = (axis,) if isinstance(axis, int) else tuple(axis or ())
+    ndim = np.ndim(a) + len(new)
+    placed = axes(new, ndim)
+    old = iter(np.shape(a))
+    return np.reshape(a, tuple(1 if i in placed else next(old) for i in range(ndim)))
+
+
+@implements(np.squeeze)
+def _np_squeeze(a: Any, axis: Axis = None) -> Any:
+    shape = np.shape(a)
+    gone = [i for i, n in enumerate(shape) if n == 1] if axis is None else axes(axis, len(shape))
+    if any(shape[i] != 1 for i in gone):
+        raise ValueError(f"cannot squeeze axis {axis} of shape {shape}: its length is not 1")
+    return np.reshape(a, tuple(n for i, n in enumerate(shape) if i not in gone))
+
+
+@implements(np.broadcast_to)
+def _np_broadcast_to(array: Any, shape: Any, subok: bool = False) -> Any:
+    shape = (shape,) if isinstance(shape, int) else tuple(shape)
+    return array if shape == np.shape(array) else _broadcast_to(array, shape=shape)
+
+
+@implements(np.broadcast_arrays)
+def _np_broadcast_arrays(*args: Any, subok: bool = False) -> Any:
+    shape = np.broadcast_shapes(*(np.shape(a) for a in args))
+    return tuple(np.broadcast_to(a, shape) for a in args)
+
+
+@implements(np.flip)
+def _np_flip(m: Any, axis: Axis = None) -> Any:
+    return _flip(m, axis=axes(axis, np.ndim(m)))
+
+
+@implements(np.fliplr)
+def _np_fliplr(m: Any) -> Any:
+    return np.flip(m, 1)
+
+
+@implements(np.flipud)
+def _np_flipud(m: Any) -> Any:
+    return np.flip(m, 0)
+
+
+@implements(np.concatenate)
+def _np_concatenate(arrays: Any, /, axis: int | None = 0) -> Any:
+    if axis is None:
+        arrays, axis = [np.ravel(a) for a in arrays], 0
+    return _concatenate(*arrays, axis=axes(axis, np.ndim(arrays[0]))[0])
+
+
+@implements(np.stack)
+def _np_stack(arrays: Any, axis: int = 0) -> Any:
+    return _stack(*arrays, axis=axes(axis, np.ndim(arrays[0]) + 1)[0])
+
+
+@implements(np.atleast_1d)
+def _np_atleast_1d(*arys: Any) -> Any:
+    made = [a if np.ndim(a) else np.reshape(a, (1,)) for a in arys]
+    return made[0] if len(made) == 1 else tuple(made)
+
+
+@implements(np.atleast_2d)
+def _np_atleast_2d(*arys: Any) -> Any:
+    made = [a if np.ndim(a) > 1 else np.reshape(a, (1, -1)) for a in arys]
+    return made[0] if len(made) == 1 else tuple(made)
+
+
+@implements(np.vstack)
+def _np_vstack(tup: Any) -> Any:
+    return np.concatenate([np.atleast_2d(a) for a in tup], axis=0)
+
+
+@implements(np.hstack)
+def _np_hstack(tup: Any) -> Any:
+    parts = [np.atleast_1d(a) for a in tup]
+    return np.concatenate(parts, axis=0 if np.ndim(parts[0]) == 1 else 1)
+
+
+@implements(np.column_stack)
+def _np_column_stack(tup: Any) -> Any:
+    return np.concatenate([a if np.ndim(a) > 1 else np.reshape(a, (-1, 1)) for a in tup], axis=1)
+
+
+@implements(np.append)
+def _np_append(arr: Any, values: Any, axis: int | None = None) -> Any:
+    return np.concatenate([arr, values], axis=axis)
+
+
+def _split_points(length: int, sections: Any) -> list[int]:
+    if isinstance(sections, (int, np.integer)):
+        big, extra = divmod(length, int(sections))
+        sizes = [big + 1] * extra + [big] * (int(sections) - extra)
+        return [int(i) for i in np.cumsum(sizes)[:-1]]
+    return [int(i) for i in sections]
+
+
+@implements(np.array_split, np.split)
+def _np_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> Any:
+    cuts = [0, *_split_points(np.shape(ary)[axis], indices_or_sections), np.shape(ary)[axis]]
+    lead = (slice(None),) * axes(axis, np.ndim(ary))[0]
+    return [ary[(*lead, slice(a, b))] for a, b in zip(cuts, cuts[1:], strict=False)]
+
+
+@implements(np.roll)
+def _np_roll(a: Any, shift: int, axis: int | None = None) -> Any:
+    if axis is None:
+        return np.reshape(np.roll(np.ravel(a), shift, 0), np.shape(a))
+    n = np.shape(a)[axis]
+    return np.take(a, (np.arange(n) - shift) % max(n, 1), axis=axis)
+
+
+@implements(np.repeat)
+def _np_repeat(a: Any, repeats: Any, axis: int | None = None) -> Any:
+    if axis is None:
+        a, axis = np.ravel(a), 0
+    return np.take(a, np.repeat(np.arange(np.shape(a)[axis]), repeats), axis=axis)
+
+
+@implements(np.tile)
+def _np_tile(A: Any, reps: Any) -> Any:  # noqa: N803 -- numpy's own argument name
+    reps = (reps,) if isinstance(reps, int) else tuple(reps)
+    n = max(len(reps), np.ndim(A))
+    a = np.reshape(A, (1,) * (n - np.ndim(A)) + np.shape(A))
+    for axis, times in enumerate((1,) * (n - len(reps)) + reps):
+        if times != 1:
+            a = np.concatenate([a] * times, axis=axis)
+    return a
+
+
+@implements(np.diff)
+def _np_diff(a: Any, n: int = 1, axis: int = -1) -> Any:
+    after, before = [slice(None)] * np.ndim(a), [slice(None)] * np.ndim(a)
+    after[axis], before[axis] = slice(1, None), slice(None, -1)
+    for _ in range(n):
+        a = a[tuple(after)] - a[tuple(before)]
+    return a
+
+
+@implements(np.copy)
+def _np_copy(a: Any, order: str = "K", subok: bool = False) -> Any:
+    return a  # values under tracing never change in place, so no copy is needed
+
+
+# What these return does not depend on the values, only on shape and dtype.
+
+
+@implements(np.shape)
+def _np_shape(a: Any) -> tuple[int, ...]:
+    return tuple(a.shape)
+
+
+@implements(np.ndim)
+def _np_ndim(a: Any) -> int:
+    return len(a.shape)
+
+
+@implements(np.size)
+def _np_size(a: Any, axis: int | None = None) -> int:
+    return int(a.size) if axis is None else int(a.shape[axis])
+
+
+@implements(np.zeros_like)
+def _np_zeros_like(a: Any, dtype: Any = None, shape: Any = None) -> Any:
+    return np.zeros(np.shape(a) if shape is None else shape, dtype or a.dtype)
+
+
+@implements(np.ones_like)
+def _np_ones_like(a: Any, dtype: Any = None, shape: Any = None) -> Any:
+    return np.ones(np.shape(a) if shape is None else shape, dtype or a.dtype)
+
+
+@implements(np.full_like)
+def _np_full_like(a: Any, fill_value: Any, dtype: Any = None, shape: Any = None) -> Any:
+    return np.ones(np.shape(a) if shape is None else shape, dtype or a.dtype) * fill_value
+
+
+@implements(np.result_type)
+def _np_result_type(*arrays_and_dtypes: Any) -> Any:
+    return np.result_type(*(getattr(a, "dtype", a) for a in arrays_and_dtypes))
+
+
+@implements(np.iscomplexobj)
+def _np_iscomplexobj(x: Any) -> bool:
+    return bool(np.issubdtype(x.dtype, np.complexfloating))

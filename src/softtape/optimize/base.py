@@ -1,0 +1,207 @@
+"""What minimisers share: the objective they ask, the bounds they keep, the state they carry."""
+
+import enum
+from dataclasses import dataclass
+from typing import Any, Protocol, Self, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from softtape.errors import SoftError
+
+__all__ = [
+    "Bounds",
+    "Floats",
+    "Objective",
+    "Optimizer",
+    "State",
+    "Status",
+    "is_finite",
+    "parameter_scale",
+    "relative_gradient",
+    "rounding",
+]
+
+Floats = NDArray[np.float64]
+
+_EPS = float(np.finfo(np.float64).eps)
+
+
+class Objective(Protocol):
+    """The total loss L(θ) of a suite, θ of shape (n,) in the Params' own units.
+
+    A value of inf or nan at a trial point means «shorten the step»; it is never an exception.
+    ``value`` and ``value_and_gradient`` agree up to rounding, and so does the sum of the squared
+    residuals where there are any.
+    """
+
+    @property
+    def has_residuals(self) -> bool:
+        """Whether L is known as a sum of squares, L = Σ r²."""
+
+    def value(self, theta: Floats, /) -> float:
+        """Return L(θ)."""
+
+    def value_and_gradient(self, theta: Floats, /) -> tuple[float, Floats]:
+        """Return L(θ) and its gradient, shape (n,)."""
+
+    def residuals_and_jacobian(self, theta: Floats, /) -> tuple[Floats, Floats]:
+        """Return r, shape (m,), and ∂r/∂θ, shape (m, n), with L = Σ r² (no factor 1/2)."""
+
+
+class Status(enum.Enum):
+    """Why a minimisation ended; the value is the sentence to show."""
+
+    THRESHOLD = "the total loss is at or below the threshold"
+    GRADIENT = "converged: the gradient is zero compared with the total loss"
+    STEP = "converged: no step lowers the total loss any more at working precision"
+    MAX_STEPS = "stopped: the limit on the number of steps is reached"
+    TIMEOUT = "stopped: the time limit is reached"
+    INTERRUPTED = "stopped: interrupted from the keyboard"
+    FAILED = "failed: no step along the gradient gives a finite, lower total loss"
+    NO_GRADIENT = "failed: the gradient is not finite at the best point"
+    CRASHED = "failed: an evaluation raised an exception"
+
+    @property
+    def sentence(self) -> str:
+        """The outcome as a sentence for people."""
+        return self.value
+
+    @property
+    def converged(self) -> bool:
+        """Whether the minimisation reached a minimum, as opposed to the goal or a limit."""
+        return self in (Status.GRADIENT, Status.STEP)
+
+
+@dataclass(frozen=True, eq=False)
+class Bounds:
+    """A box: ``lower <= theta <= upper``, each of shape (n,), in the Params' units, ±inf for none.
+
+    Raises
+    ------
+    SoftError
+        If the shapes differ, a bound is nan, or a lower bound lies above its upper bound.
+    """
+
+    lower: Floats
+    upper: Floats
+
+    def __post_init__(self) -> None:
+        """Refuse a box which is none; a swapped pair is a mistake to show, not to repair."""
+        if self.lower.shape != self.upper.shape or self.lower.ndim != 1:
+            msg = f"bounds of shapes {self.lower.shape} and {self.upper.shape}; both must be (n,)"
+            raise SoftError(msg)
+        for i in np.flatnonzero(~(self.lower <= self.upper)):
+            msg = f"variable {i}: lower bound {self.lower[i]!s} is not below {self.upper[i]!s}"
+            raise SoftError(msg)
+
+    @classmethod
+    def unbounded(cls, n: int) -> Self:
+        """Return the box that holds all of ℝⁿ."""
+        return cls(np.full(n, -np.inf), np.full(n, np.inf))
+
+    def contains(self, theta: Floats) -> bool:
+        """Tell whether ``theta``, shape (n,), lies in the box."""
+        return bool(np.all((self.lower <= theta) & (theta <= self.upper)))
+
+    def project(self, theta: Floats) -> Floats:
+        """Return the point of the box nearest to ``theta``, shape (n,)."""
+        return np.minimum(np.maximum(theta, self.lower), self.upper)
+
+    def free(self, theta: Floats, gradient: Floats) -> NDArray[np.bool_]:
+        """Return the mask, shape (n,), of the variables that a descent step may move.
+
+        Held are those on a bound where the gradient pushes outward, and those whose bounds
+        coincide.
+        """
+        held_low = (theta <= self.lower) & (gradient > 0)
+        held_high = (theta >= self.upper) & (gradient < 0)
+        free: NDArray[np.bool_] = ~(held_low | held_high | (self.lower == self.upper))
+        return free
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class State:
+    """Where an optimizer is; each adds its own fields, plain arrays and numbers only.
+
+    Hence a state can be stored and resumed bit for bit. ``noise`` is the size below which a change
+    of L is rounding, in the unit of L; half of it is the rise that still counts as level, so that
+    no sequence of steps runs in a circle. ``remaining`` measures how far the optimizer deems the
+    minimum, in a unit of its own: among points level in L the one with less is nearer, for L
+    itself is flat there to half the digits.
+    """
+
+    theta: Floats
+    value: float
+    gradient: Floats
+    noise: float
+    remaining: float
+    status: Status | None = None
+
+    @property
+    def description(self) -> str:
+        """What characterises the last step, in a few words."""
+        return ""
+
+    def level_and_nearer(self, value: float, noise: float, remaining: float) -> bool:
+        """Tell whether this point is as good as one of these data, and nearer a minimum."""
+        return self.value <= value + noise / 2 and self.remaining <= 0.9 * remaining
+
+
+S = TypeVar("S", bound=State)
+
+
+class Optimizer(Protocol[S]):
+    """How to step; when to stop and which point to keep is the driver loop's part."""
+
+    @property
+    def name(self) -> str:
+        """The name a user selects it by."""
+
+    def start(self, objective: Objective, theta: Floats, bounds: Bounds, /) -> S:
+        """Evaluate ``theta``, shape (n,), and return the state before the first step."""
+
+    def step(self, objective: Objective, bounds: Bounds, state: S, /) -> S:
+        """Return the state after one accepted step, or ``state`` with its status set if none is."""
+
+
+def rounding(theta: Floats, value: float, gradient: Floats | None) -> float:
+    """Return the size below which a change of L is rounding, in the unit of L.
+
+    A last-place change of L itself counts, and one of each θᵢ: (|L| + Σ |gᵢ θᵢ|) · 8ε. The second
+    term is what ends a fit with zero residuals, where L ~ 1e-30 has no digits left to gain.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        moved = 0.0 if gradient is None else float(np.sum(np.abs(gradient * theta)))
+    return 8 * _EPS * (abs(value) + (moved if np.isfinite(moved) else 0.0))
+
+
+def relative_gradient(
+    theta: Floats, gradient: Floats, bounds: Bounds, *, floor: float = 0.0
+) -> float:
+    """Return max |gᵢ| · max(|θᵢ|, floor) over the free variables, in the unit of L.
+
+    This is the first-order change of L when one variable changes by its own size, whatever its
+    unit.
+    """
+    free = bounds.free(theta, gradient)
+    with np.errstate(over="ignore", invalid="ignore"):
+        products = np.abs(gradient) * np.maximum(np.abs(theta), floor)
+    return float(np.max(products, where=free, initial=0.0))
+
+
+def parameter_scale(theta: Floats, bounds: Bounds) -> Floats:
+    """Return the assumed size of each variable, shape (n,), in its own unit.
+
+    It is |θᵢ|, or 1 where the value is 0 and tells nothing, and never more than the distance
+    between the bounds unless that is nearly none.
+    """
+    size = np.abs(theta)
+    size = np.where(size > 1e-100, size, 1.0)
+    width = bounds.upper - bounds.lower
+    return np.where(width > 1e-8 * size, np.minimum(size, width), size)
+
+
+def is_finite(value: float, *arrays: NDArray[Any]) -> bool:
+    """Tell whether a value and all entries of the arrays are finite."""
+    return bool(np.isfinite(value)) and all(bool(np.all(np.isfinite(a))) for a in arrays)

@@ -1,0 +1,75 @@
+"""The optimizers by name, and which one suits an objective."""
+
+import difflib
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from softtape.errors import SoftError
+from softtape.optimize.adam import Adam
+from softtape.optimize.base import Optimizer
+from softtape.optimize.gradient_descent import GradientDescent
+from softtape.optimize.lbfgs import LBFGS
+from softtape.optimize.levenberg_marquardt import LevenbergMarquardt
+
+__all__ = ["OPTIMIZERS", "choose"]
+
+OPTIMIZERS: Mapping[str, Callable[[], Optimizer[Any]]] = MappingProxyType(
+    {
+        "gradient-descent": GradientDescent,
+        "adam": Adam,
+        "lbfgs": LBFGS,
+        "lm": LevenbergMarquardt,
+    }
+)
+
+# A step of LM factorises an n by n matrix, 0.3 s at this size; L-BFGS then has more to offer.
+_LM_LIMIT = 500
+
+
+def choose(name: str, *, n_params: int, has_residuals: bool) -> tuple[Optimizer[Any], str]:
+    """Return the optimizer called ``name`` and, in a few words, why it is this one.
+
+    Parameters
+    ----------
+    name
+        A key of `OPTIMIZERS`, or ``"auto"``.
+    n_params
+        The number of variables n.
+    has_residuals
+        Whether L is known as a sum of squares.
+
+    Raises
+    ------
+    SoftError
+        If there is no such optimizer, or it is ``lm`` and there are no residuals.
+    """
+    if name == "auto":
+        chosen, reason = _automatic(n_params, has_residuals)
+        return OPTIMIZERS[chosen](), reason
+    if name not in OPTIMIZERS:
+        raise SoftError(_unknown(name))
+    if name == "lm" and not has_residuals:
+        msg = (
+            "optimizer 'lm' needs every loss to be a sum of squares, and at least one of these is "
+            "not; return squared residuals from each soft test, or choose 'lbfgs' or 'auto'"
+        )
+        raise SoftError(msg)
+    return OPTIMIZERS[name](), "asked for by name"
+
+
+def _automatic(n_params: int, has_residuals: bool) -> tuple[str, str]:
+    """Return the name for ``auto``, and why."""
+    if not has_residuals:
+        return "lbfgs", "auto: the total loss is not a sum of squares"
+    if n_params > _LM_LIMIT:
+        return "lbfgs", f"auto: {n_params} Params are many for 'lm' (limit {_LM_LIMIT})"
+    return "lm", "auto: the total loss is a sum of squares"
+
+
+def _unknown(name: str) -> str:
+    """Return the message for a name that no optimizer has."""
+    names = ["auto", *OPTIMIZERS]
+    near = difflib.get_close_matches(name.lower().replace("_", "-"), names, n=1, cutoff=0.5)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return f"there is no optimizer {name!r}.{hint} Choose one of: {', '.join(names)}."

@@ -1,0 +1,244 @@
+"""Levenberg-Marquardt: damped Gauss-Newton steps for sums of squares."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from softtape.optimize.base import (
+    Bounds,
+    Floats,
+    Objective,
+    State,
+    Status,
+    is_finite,
+)
+
+__all__ = ["LevenbergMarquardt", "LevenbergMarquardtState"]
+
+_EPS = float(np.finfo(np.float64).eps)
+_SQRT_EPS = float(np.sqrt(_EPS))
+_LARGEST_DAMPING = 1e100
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LevenbergMarquardtState(State):
+    """The state of Levenberg-Marquardt, with J = QR and k = min(m, n).
+
+    ``factor`` is R, shape (k, n); ``rotated`` is Qᵀr, shape (k,): all a step needs of J and r.
+    ``scale``, shape (n,), is the largest norm that each column of J has had; ``damping`` is μ,
+    without unit, and ``growth`` the factor for the next rejection. ``newton``, shape (n,), is
+    the undamped step, and ``remaining`` the drop of L which it promises: near a minimum that falls
+    at every undamped step, whatever the conditioning of J. While ``polishing``, only
+    level steps are tried.
+    """
+
+    factor: Floats
+    rotated: Floats
+    scale: Floats
+    damping: float
+    newton: Floats
+    growth: float = 2.0
+    polishing: bool = False
+
+    @property
+    def description(self) -> str:
+        """The damping of the next trial."""
+        return f"damping {self.damping:.2e}"
+
+
+@dataclass(frozen=True)
+class LevenbergMarquardt:
+    """Levenberg-Marquardt for L = Σ r².
+
+    Each trial minimises ‖r + Jδ‖² + μ‖Dδ‖² by orthogonal factorisation of the stacked [J; √μ D],
+    never by normal equations. D is the running maximum of J's column norms (Moré, The Levenberg-
+    Marquardt algorithm, 1978), μ follows the gain ratio (Nielsen, IMM-REP-1999-05; Madsen, Nielsen
+    and Tingleff, Methods for Non-Linear Least Squares Problems, 2004). Variables that a step would
+    carry beyond a bound stop there, and the others are solved for again. A trial that is not finite
+    raises the damping. Where the drop of L drowns in rounding, undamped steps go on as long as each
+    leaves less to gain: that is where the last digits come from.
+    """
+
+    first_damping: float = 0.1
+
+    @property
+    def name(self) -> str:
+        """The name a user selects it by."""
+        return "lm"
+
+    def start(self, objective: Objective, theta: Floats, bounds: Bounds) -> LevenbergMarquardtState:
+        """Evaluate ``theta``, shape (n,), its residuals and their Jacobian."""
+        value = objective.value(theta)
+        state = _linearise(
+            objective, bounds, theta, value, np.zeros_like(theta), self.first_damping
+        )
+        if state is not None:
+            return state
+        unknown = np.full_like(theta, np.nan)
+        return LevenbergMarquardtState(
+            theta=theta,
+            value=value,
+            gradient=unknown,
+            noise=0.0,
+            remaining=np.inf,
+            status=Status.NO_GRADIENT,
+            factor=np.empty((0, theta.size)),
+            rotated=np.empty(0),
+            newton=unknown,
+            scale=unknown,
+            damping=self.first_damping,
+        )
+
+    def step(
+        self, objective: Objective, bounds: Bounds, state: LevenbergMarquardtState
+    ) -> LevenbergMarquardtState:
+        """Return the state after one accepted trial, or ``state`` with its status."""
+        if state.polishing or state.remaining <= state.noise:
+            return _polish(objective, bounds, state)
+        damping, growth = state.damping, state.growth
+        while damping < _LARGEST_DAMPING:
+            theta = bounds.project(state.theta + _move(state, bounds, damping))
+            if np.array_equal(theta, state.theta):
+                break
+            promised = _predicted(state, theta - state.theta)
+            value = objective.value(theta) if promised > state.noise else np.inf
+            if np.isfinite(value) and value < state.value - state.noise:
+                after = _relaxed(damping, (state.value - value) / promised)
+                accepted = _linearise(objective, bounds, theta, value, state.scale, after)
+                if accepted is not None:
+                    return accepted
+            damping, growth = damping * growth, 2 * growth
+        return _polish(objective, bounds, state)
+
+
+def _linearise(
+    objective: Objective,
+    bounds: Bounds,
+    theta: Floats,
+    value: float,
+    scale: Floats,
+    damping: float,
+) -> LevenbergMarquardtState | None:
+    """Return the state at ``theta``, or None where its residuals or Jacobian are not finite."""
+    residuals, jacobian = objective.residuals_and_jacobian(theta)
+    if not is_finite(value, residuals, jacobian):
+        return None
+    with np.errstate(over="ignore", invalid="ignore"):
+        gradient = 2 * (jacobian.T @ residuals)
+        norms = np.sqrt(np.sum(jacobian**2, axis=0))
+    if not is_finite(0.0, gradient, norms):
+        return None
+    basis, factor = np.linalg.qr(jacobian)
+    state = LevenbergMarquardtState(
+        theta=theta,
+        value=value,
+        gradient=gradient,
+        noise=_noise(theta, value, norms),
+        remaining=np.inf,
+        factor=factor,
+        rotated=basis.T @ residuals,
+        newton=np.zeros_like(theta),
+        scale=np.maximum(scale, norms),
+        damping=damping,
+    )
+    newton = _newton(state, bounds)
+    return replace(state, newton=newton, remaining=_predicted(state, newton))
+
+
+def _noise(theta: Floats, value: float, norms: Floats) -> float:
+    """Return the rounding of L = Σ r², in its unit, from the norms of J's columns, shape (n,).
+
+    Every residual has at least the rounding of what a last-place change of θ does to it, however
+    much of it cancels in the gradient.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        rounded = np.sqrt(value) * float(np.sum(norms * np.abs(theta)))
+    return 4 * _EPS * (2 * value + (rounded if np.isfinite(rounded) else 0.0))
+
+
+@np.errstate(over="ignore", invalid="ignore", under="ignore")
+def _newton(state: LevenbergMarquardtState, bounds: Bounds) -> Floats:
+    """Return the undamped step, shape (n,), or a damped one where bounds spoil that.
+
+    Stopping variables one by one at their bounds need not lower the linearised loss; with enough
+    damping it does, unless θ is a minimum. Only so may ``remaining`` tell of convergence.
+    """
+    newton = _move(state, bounds, 0.0)
+    theta = state.theta + newton
+    stopped = (newton != 0) & ((theta <= bounds.lower) | (theta >= bounds.upper))
+    if not stopped.any():
+        return newton
+    moves = [newton] + [_move(state, bounds, damping) for damping in (1e-2, 1.0, 1e2, 1e4)]
+    return max(moves, key=lambda move: _predicted(state, move))
+
+
+@np.errstate(over="ignore", invalid="ignore", under="ignore")
+def _move(state: LevenbergMarquardtState, bounds: Bounds, damping: float) -> Floats:
+    """Return the damped step δ, shape (n,), that stays within the bounds."""
+    free = bounds.free(state.theta, state.gradient)
+    lower, upper = bounds.lower - state.theta, bounds.upper - state.theta
+    move = np.zeros_like(state.theta)
+    while free.any():
+        rest = state.rotated + state.factor[:, ~free] @ move[~free]
+        scale = np.where(state.scale[free] > 0, state.scale[free], 1.0)
+        move[free] = _damped(state.factor[:, free] / scale, rest, damping) / scale
+        beyond = free & ((move < lower) | (move > upper))
+        if not beyond.any():
+            break
+        move[beyond] = np.clip(move[beyond], lower[beyond], upper[beyond])
+        free &= ~beyond
+    return move
+
+
+def _damped(matrix: Floats, target: Floats, damping: float) -> Floats:
+    """Return x that minimises ‖target + matrix x‖² + damping ‖x‖²."""
+    if damping > 0.0:
+        n = matrix.shape[1]
+        matrix = np.vstack([matrix, np.sqrt(damping) * np.eye(n)])
+        target = np.concatenate([target, np.zeros(n)])
+    return np.linalg.lstsq(matrix, -target, rcond=None)[0].astype(np.float64, copy=False)
+
+
+@np.errstate(over="ignore", invalid="ignore", under="ignore")
+def _predicted(state: LevenbergMarquardtState, move: Floats) -> float:
+    """Return the drop of L that the linearised residuals promise for a step."""
+    change = state.factor @ move
+    return -float(change @ (2 * state.rotated + change))
+
+
+def _relaxed(damping: float, gain: float) -> float:
+    """Return Nielsen's damping after a step with this ratio of actual to promised drop."""
+    # The cube is monotone and bounded below: a wildly good gain needs no care for overflow.
+    cube = (2 * min(gain, 2.0) - 1) ** 3
+    return max(damping * max(1 / 3, 1 - cube), np.finfo(np.float64).tiny)
+
+
+def _polish(
+    objective: Objective, bounds: Bounds, state: LevenbergMarquardtState
+) -> LevenbergMarquardtState:
+    """Return the state after a Gauss-Newton step to a point level in L and nearer.
+
+    Half the step is tried as well, which still gains where large residuals make the whole one
+    overshoot. Else the state is final. The outcome depends on θ alone, not on the damping.
+    """
+    for fraction in (1.0, 0.5):
+        theta = bounds.project(state.theta + fraction * state.newton)
+        if np.array_equal(theta, state.theta):
+            break
+        value = objective.value(theta)
+        if not value <= state.value + state.noise / 2:
+            continue
+        new = _linearise(objective, bounds, theta, value, state.scale, state.damping)
+        if new is not None and new.level_and_nearer(state.value, state.noise, state.remaining):
+            return replace(new, polishing=True)
+    return replace(state, status=_exhausted(state))
+
+
+def _exhausted(state: LevenbergMarquardtState) -> Status:
+    """Return what it means that no step is left to take.
+
+    A minimum, if the Gauss-Newton step is at the noise of a long computation; else a failure.
+    """
+    small_gain = state.remaining <= max(state.noise, _SQRT_EPS * state.value)
+    small_step = bool(np.all(np.abs(state.newton) <= _SQRT_EPS * np.abs(state.theta)))
+    return Status.STEP if small_gain or small_step else Status.FAILED

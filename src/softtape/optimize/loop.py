@@ -1,0 +1,269 @@
+"""The one loop that drives every optimizer: when to stop, and which point to keep."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
+
+import numpy as np
+
+from softtape.errors import SoftError
+from softtape.optimize.base import (
+    Bounds,
+    Floats,
+    Objective,
+    Optimizer,
+    State,
+    Status,
+    relative_gradient,
+)
+from softtape.optimize.watch import Stop, Watch
+
+__all__ = ["Progress", "Result", "minimize"]
+
+S = TypeVar("S", bound=State)
+
+# Each leg but the last gains more than rounding; a handful is usual.
+_MOST_LEGS = 100
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What the callback is told after each accepted step, and once before the first (step 0).
+
+    Losses are in the unit of L; ``gradient_norm`` is the Euclidean norm over the variables not
+    held by a bound.
+    """
+
+    step: int
+    value: float
+    best_value: float
+    gradient_norm: float
+    description: str
+    seconds: float
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """The best point seen, shape (n,), and how the minimisation ended.
+
+    ``value`` is nan if not even the start could be evaluated; ``gradient_norm`` (over the
+    variables not held by a bound) is nan if the gradient at ``theta`` was never asked for.
+    ``error`` holds the exception behind ``Status.CRASHED``: it is the caller's to raise, after
+    keeping ``theta``.
+    """
+
+    theta: Floats
+    value: float
+    status: Status
+    steps: int
+    evaluations: int
+    gradient_norm: float
+    optimizer: str
+    seconds: float
+    error: BaseException | None = None
+
+
+def minimize(
+    objective: Objective,
+    theta: Floats,
+    *,
+    optimizer: Optimizer[S],
+    bounds: Bounds,
+    threshold: float | None = None,
+    max_steps: int | None = None,
+    timeout: float | None = None,
+    gradient_tolerance: float = 1e-12,
+    callback: Callable[[Progress], None] | None = None,
+) -> Result:
+    """Minimise L from ``theta`` and return the best point seen, however it ends.
+
+    An optimizer that finds no further step is started afresh at the best point, and only when
+    that changes nothing is the fit over. Therefore a second fit from the result runs exactly as
+    the last leg of the first did, and returns ``theta`` bit for bit.
+
+    Parameters
+    ----------
+    objective
+        L; every point it is asked for lies within ``bounds``.
+    theta
+        The start, shape (n,), n >= 1, within ``bounds``.
+    optimizer
+        Takes the steps; see `softtape.optimize.choose`.
+    bounds
+        The box, arrays of shape (n,).
+    threshold
+        The goal, in the unit of L: the first point found with L <= threshold ends the fit, be
+        it the start itself or a trial within a step. None: run to convergence.
+    max_steps
+        The limit on accepted steps, >= 0.
+    timeout
+        The limit in seconds, looked at before each evaluation but the first.
+    gradient_tolerance
+        Converged where max |gᵢ| max(|θᵢ|, 1) <= gradient_tolerance · |L|. This compares with L
+        and not with the gradient at the start, so it says the same of a point in every fit.
+    callback
+        Called with a `Progress`; an exception from it ends the fit like one of the objective.
+
+    Returns
+    -------
+    Result
+        Its status tells why the fit ended. Ctrl-C and an exception of the objective (status
+        ``CRASHED``, the exception in ``error``) lose no point either.
+
+    Raises
+    ------
+    SoftError
+        If ``theta`` is empty, not finite or out of bounds, a limit is negative or nan, or L is
+        not finite at the start.
+    """
+    start = np.array(theta, dtype=np.float64)
+    _check(start, bounds, threshold, max_steps, timeout)
+    watch = Watch(objective, start, threshold=threshold, timeout=timeout)
+    drive = _Drive(watch, optimizer, bounds, max_steps, gradient_tolerance, callback)
+    error: BaseException | None = None
+    try:
+        status = drive.run()
+    except Stop as stop:
+        status = stop.status
+    except KeyboardInterrupt:
+        status = Status.INTERRUPTED
+    except BaseException as exception:  # also pytest's Skipped and SystemExit: kept, not lost
+        status, error = Status.CRASHED, exception
+    if watch.bad_start:
+        msg = f"the total loss is {watch.bad_start} at the start, so there is nothing to follow"
+        raise SoftError(msg)
+    best = watch.best
+    return Result(
+        theta=best.theta,
+        value=best.value,
+        status=status,
+        steps=drive.steps,
+        evaluations=watch.evaluations,
+        gradient_norm=_norm(best.theta, best.gradient, bounds),
+        optimizer=optimizer.name,
+        seconds=watch.seconds,
+        error=error,
+    )
+
+
+@dataclass
+class _Drive(Generic[S]):
+    """One minimisation: legs of steps, each from a fresh start at the best point."""
+
+    watch: Watch
+    optimizer: Optimizer[S]
+    bounds: Bounds
+    max_steps: int | None
+    gradient_tolerance: float
+    callback: Callable[[Progress], None] | None
+    steps: int = 0
+
+    def run(self) -> Status:
+        """Run legs until one changes nothing; return its status."""
+        state = self._begin()
+        self._report(state)
+        status = Status.STEP
+        for _ in range(_MOST_LEGS):
+            leg_start = self.watch.best.theta
+            state = self._leg(state)
+            status = state.status or status
+            if status is Status.MAX_STEPS or self.watch.best.theta is leg_start:
+                break
+            if status is Status.GRADIENT and self._at_best(state):
+                break  # this depends on the point alone: a fresh start would say the same
+            state = self._begin()
+        return status
+
+    def _begin(self) -> S:
+        """Start the optimizer at the best point."""
+        state = self.optimizer.start(self.watch, self.watch.best.theta.copy(), self.bounds)
+        self.watch.settle(state)
+        self.watch.lowest = state.value  # a leg must not depend on what came before it
+        return state
+
+    def _leg(self, state: S) -> S:
+        """Step until the state is final; return it with its status."""
+        while True:
+            status = state.status or self._verdict(state)
+            if status is not None:
+                return replace(state, status=status)
+            before = state
+            state = self.optimizer.step(self.watch, self.bounds, before)
+            if state.status is not None:
+                return state
+            self.steps += 1
+            self._keep(state)
+            self._report(state)
+
+    def _verdict(self, state: S) -> Status | None:
+        """Return why to stop here, or None."""
+        if not np.all(np.isfinite(state.gradient)):
+            return Status.NO_GRADIENT
+        change = relative_gradient(state.theta, state.gradient, self.bounds, floor=1.0)
+        if change <= self.gradient_tolerance * abs(state.value):
+            return Status.GRADIENT
+        if self.max_steps is not None and self.steps >= self.max_steps:
+            return Status.MAX_STEPS
+        return None
+
+    def _keep(self, state: S) -> None:
+        """Keep an accepted state which is level with the best in L, and nearer."""
+        best = self.watch.best
+        level = state.level_and_nearer(self.watch.lowest, best.margin, best.remaining)
+        if level or self._at_best(state):
+            self.watch.settle(state)
+
+    def _at_best(self, state: S) -> bool:
+        return np.array_equal(state.theta, self.watch.best.theta)
+
+    def _report(self, state: S) -> None:
+        if self.callback is None:
+            return
+        progress = Progress(
+            step=self.steps,
+            value=state.value,
+            best_value=self.watch.best.value,
+            gradient_norm=_norm(state.theta, state.gradient, self.bounds),
+            description=state.description,
+            seconds=self.watch.seconds,
+        )
+        self.callback(progress)
+
+
+def _norm(theta: Floats, gradient: Floats | None, bounds: Bounds) -> float:
+    """Return the Euclidean norm of the gradient over the free variables, nan if unknown."""
+    if gradient is None:
+        return float("nan")
+    with np.errstate(over="ignore", invalid="ignore"):
+        free = bounds.free(theta, gradient)
+        return float(np.sqrt(np.sum(gradient**2, where=free)))
+
+
+def _check(
+    theta: Floats,
+    bounds: Bounds,
+    threshold: float | None,
+    max_steps: int | None,
+    timeout: float | None,
+) -> None:
+    """Raise a SoftError for arguments that cannot be meant."""
+    if theta.ndim != 1 or theta.size == 0:
+        msg = f"theta has shape {theta.shape}; it must be (n,) with n >= 1: are there any Params?"
+        raise SoftError(msg)
+    if theta.shape != bounds.lower.shape:
+        msg = f"theta has shape {theta.shape}, its bounds {bounds.lower.shape}"
+        raise SoftError(msg)
+    for i in np.flatnonzero(~np.isfinite(theta)):
+        msg = f"variable {i} starts at {theta[i]!s}; a start must be finite"
+        raise SoftError(msg)
+    for i in np.flatnonzero((theta < bounds.lower) | (theta > bounds.upper)):
+        box = f"[{bounds.lower[i]!s}, {bounds.upper[i]!s}]"
+        msg = f"variable {i} starts at {theta[i]!s}, outside its bounds {box}"
+        raise SoftError(msg)
+    if threshold is not None and np.isnan(threshold):
+        msg = "the threshold is nan, which no loss can reach"
+        raise SoftError(msg)
+    for name, limit in (("max_steps", max_steps), ("timeout", timeout)):
+        if limit is not None and not limit >= 0:
+            msg = f"{name} is {limit}; it must be >= 0, or None for no limit"
+            raise SoftError(msg)

@@ -1,0 +1,119 @@
+"""An objective under watch: counts, keeps the best point, ends the fit from within a step."""
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from softtape.optimize.base import Floats, Objective, State, Status, rounding
+
+__all__ = ["Best", "Stop", "Watch"]
+
+
+class Stop(Exception):  # noqa: N818 - not an error: the goal or a limit, reached within a step
+    """Leaves a step from within an evaluation; `minimize` catches it."""
+
+    def __init__(self, status: Status) -> None:
+        """Keep the status to end with."""
+        super().__init__(status.sentence)
+        self.status = status
+
+
+@dataclass(frozen=True, eq=False)
+class Best:
+    """The best point seen; its gradient, shape (n,), is None where nobody asked for it.
+
+    ``margin`` is the least drop of L for which another point replaces this one;
+    ``remaining`` is that of `State`.
+    """
+
+    theta: Floats
+    value: float
+    gradient: Floats | None
+    margin: float
+    remaining: float = float("inf")
+
+
+class Watch:
+    """The objective as an optimizer sees it.
+
+    Every finite value counts for the best point, whichever trial of a step it comes from, unless
+    the drop is mere rounding: such a change would rewrite a fitted Param for nothing.
+    """
+
+    def __init__(
+        self,
+        objective: Objective,
+        start: Floats,
+        *,
+        threshold: float | None,
+        timeout: float | None,
+    ) -> None:
+        """Watch ``objective`` from the start, shape (n,); the clock runs from now."""
+        self.best = Best(start, float("nan"), None, 0.0)
+        self.lowest = float("inf")
+        self.evaluations = 0
+        self.bad_start: str | None = None
+        self._objective = objective
+        self._threshold = threshold
+        self._timeout = timeout
+        self._begin = time.monotonic()
+
+    @property
+    def has_residuals(self) -> bool:
+        """Whether L is known as a sum of squares."""
+        return self._objective.has_residuals
+
+    @property
+    def seconds(self) -> float:
+        """The time since the start, in seconds."""
+        return time.monotonic() - self._begin
+
+    def value(self, theta: Floats) -> float:
+        """Return L(θ)."""
+        self._before()
+        value = float(self._objective.value(theta.copy()))
+        self._see(theta, value, None)
+        return value
+
+    def value_and_gradient(self, theta: Floats) -> tuple[float, Floats]:
+        """Return L(θ) and its gradient, shape (n,)."""
+        self._before()
+        value, gradient = self._objective.value_and_gradient(theta.copy())
+        kept = np.array(gradient, dtype=np.float64)  # the objective may reuse its buffer
+        self._see(theta, float(value), kept)
+        return float(value), kept
+
+    def residuals_and_jacobian(self, theta: Floats) -> tuple[Floats, Floats]:
+        """Return the residuals, shape (m,), and their Jacobian, shape (m, n)."""
+        self._before()
+        return self._objective.residuals_and_jacobian(theta.copy())
+
+    def settle(self, state: State) -> None:
+        """Make the point of ``state`` the best one, with the gradient known there."""
+        same = np.array_equal(state.theta, self.best.theta)
+        theta = self.best.theta if same else state.theta.copy()
+        self.best = Best(theta, state.value, state.gradient, state.noise, state.remaining)
+
+    def _before(self) -> None:
+        """Count an evaluation; refuse it when the time is up, unless it is the first."""
+        if self._timeout is not None and self.evaluations and self.seconds >= self._timeout:
+            raise Stop(Status.TIMEOUT)
+        self.evaluations += 1
+
+    def _see(self, theta: Floats, value: float, gradient: Floats | None) -> None:
+        """Keep the point if it is the best; end the fit if it reaches the threshold."""
+        first = np.isnan(self.best.value)
+        if not np.isfinite(value):
+            if first:
+                self.bad_start = str(value)
+                raise Stop(Status.FAILED)
+            return
+        reached = self._threshold is not None and value <= self._threshold
+        self.lowest = min(self.lowest, value)
+        if first or reached or value < self.best.value - self.best.margin:
+            # The start keeps its own array: `run` tells by identity whether a leg changed it.
+            kept = self.best.theta if first else theta.copy()
+            self.best = Best(kept, value, gradient, rounding(theta, value, gradient))
+        if reached:
+            raise Stop(Status.THRESHOLD)

@@ -1,0 +1,499 @@
+"""``Param``: a blank in a program, which acts as its value."""
+
+from __future__ import annotations
+
+import math
+import operator
+import sys
+import warnings
+import weakref
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import EllipsisType
+from typing import Any, NoReturn, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from softtape import store
+from softtape import tape as _tape
+from softtape.errors import ParamError, ParamWarning, StoreError
+
+__all__ = ["Param", "Value", "assign", "declared", "peek", "starting_value"]
+
+Value: TypeAlias = "float | NDArray[Any]"
+
+_DECLARED: list[weakref.ref[Param]] = []
+
+
+class Param:
+    """A named blank of a program: a number or an array that ``pytest --soft-fit`` fills in.
+
+    Outside a fit it behaves as its value: in arithmetic, comparisons, numpy functions, ``float()``,
+    ``math.sin``, indexing, iteration, formatting. Its value is the fitted one, stored in
+    ``MODULE.soft.json`` beside the module that declares it, or the declared one where there is
+    none yet. It hashes by identity; a copy of it is the same Param.
+
+    Args:
+        value: The value to start from: a number, an array of any shape, or the literal ``...``
+            for a blank with no value yet, which starts inside its bounds, or from random numbers
+            of its ``shape``. Integers become floats; float32 arrays stay float32.
+        name: Unique in its module; needed only where the Param is not assigned to a module
+            global or a class attribute (or kept in a list, tuple or dict that is one).
+        bounds: ``(lower, upper)``, each a number, an array that broadcasts to the value, or None
+            for no bound. A fit never leaves them.
+        frozen: True for a value that fits must leave alone.
+        shape: Shape of a blank given as ``...``; ``()`` for a number.
+
+    Raises:
+        ParamError: The value is not real and finite, lies outside its bounds, or the bounds are
+            not in order; on first use, if no name is found, or if it was never filled in.
+        StoreError: On first use, if the stored value does not fit the declaration.
+
+    Examples:
+        >>> from softtape import Param
+        >>> gain = Param(2.0, name="gain", bounds=(0, 10))
+        >>> gain * 3
+        6.0
+    """
+
+    __slots__ = (
+        "__weakref__", "_file", "_line", "_name", "_namespace", "_shape", "_spec", "_value",
+        "bounds", "frozen", "start",
+    )
+
+    def __init__(
+        self,
+        value: ArrayLike | EllipsisType,
+        *,
+        name: str | None = None,
+        bounds: tuple[Any, Any] | None = None,
+        frozen: bool = False,
+        shape: int | tuple[int, ...] | None = None,
+    ) -> None:
+        """Declare a blank; see the class."""
+        frame = sys._getframe(1)
+        self._namespace: dict[str, Any] | None = frame.f_globals
+        self._spec = frame.f_globals.get("__spec__")
+        self._file: str | None = frame.f_globals.get("__file__")
+        self._line = frame.f_lineno
+        self._name = name
+        self._value: Value | None = None
+        self.frozen = bool(frozen)
+        self.start: Value | None = None if value is ... else _number_or_array(self, value)
+        self._shape = _declared_shape(self, shape)
+        self.bounds = _checked_bounds(self, bounds)
+        _DECLARED.append(weakref.ref(self, _DECLARED.remove))
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        """Take the name of the class attribute it is assigned to."""
+        if self._name is None:
+            self._name = f"{owner.__qualname__}.{name}"
+
+    # ---- identity
+
+    @property
+    def name(self) -> str:
+        """Its name, unique in its module.
+
+        Raises:
+            ParamError: It has none, or another Param of the module has the same.
+        """
+        if self._name is None:
+            self._name = _find_name(self, self._namespace or {})
+            _refuse_duplicate(self, self._name)
+        return self._name
+
+    @property
+    def file(self) -> str | None:
+        """The source file that declares it; None in an interactive session."""
+        return self._file
+
+    @property
+    def key(self) -> str:
+        """Its name together with its file: what tells it from every other Param."""
+        return f"{self._file or '<interactive>'}::{self.name}"
+
+    @property
+    def where(self) -> str:
+        """File and line of its declaration, for messages."""
+        return f"{self._file or '<interactive>'}:{self._line}"
+
+    # ---- value
+
+    @property
+    def value(self) -> Any:
+        """The current value: a float or a read-only array; under tracing, a traced one."""
+        return self._softtape_current()
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the value; ``()`` for a number."""
+        return self._shape
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes of the value."""
+        return len(self._shape)
+
+    @property
+    def size(self) -> int:
+        """Number of elements of the value."""
+        return math.prod(self._shape)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Dtype of the value: float64, or float32 for an array declared so."""
+        known: np.dtype[Any] = getattr(self.start, "dtype", np.dtype(np.float64))
+        return known
+
+    def _softtape_current(self) -> Any:
+        """Return what the program gets: the plain value, or the reader's answer in a fit."""
+        reader = _tape.reading
+        if reader is None or self.frozen:
+            return self._softtape_peek() if self._value is None else self._value
+        return reader.read(self)
+
+    def _softtape_peek(self) -> Value:
+        """Return the plain value, whoever reads."""
+        if self._value is None:
+            self._value = _first_value(self)
+        return self._value
+
+    def __getattr__(self, name: str) -> Any:
+        """Pass on what numpy arrays and numbers know: ``.T``, ``.sum()``, ``.reshape()``."""
+        if name.startswith("_"):  # protocols that probe for dunder names must see the Param itself
+            raise AttributeError(name)
+        return getattr(self._softtape_current(), name)
+
+    # ---- numpy
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        """Return the value as an array (under tracing: raise, naming np.stack)."""
+        return np.array(self._softtape_current(), dtype=dtype)
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **keywords: Any) -> Any:
+        """Apply a ufunc to the value."""
+        return getattr(ufunc, method)(*map(_current, inputs), **keywords)
+
+    def __array_function__(
+        self, function: Callable[..., Any], types: Any, args: Any, keywords: Any
+    ) -> Any:
+        """Apply a numpy function to the value."""
+        return function(*map(_current, args), **{k: _current(v) for k, v in keywords.items()})
+
+    # ---- Python
+
+    def __repr__(self) -> str:
+        """Show declaration name and plain value."""
+        shown = "..." if self._value is None and self.start is None else repr(self._shown())
+        return f"Param({shown}, name={self._name!r})"
+
+    def __str__(self) -> str:
+        """Show the plain value, also under tracing."""
+        return str(self._shown())
+
+    def __format__(self, spec: str) -> str:
+        """Format the plain value, also under tracing."""
+        return format(self._shown(), spec)
+
+    def _shown(self) -> Any:
+        return self.start if self._value is None and self.start is not None else peek(self)
+
+    def __len__(self) -> int:
+        """Return the length of the first axis."""
+        if not self._shape:
+            raise TypeError("a Param that is a number has no len()")
+        return self._shape[0]
+
+    def __iter__(self) -> Iterator[Any]:
+        """Iterate over the first axis of the value."""
+        return iter(self._softtape_current())
+
+    def __getitem__(self, index: Any) -> Any:
+        """Index the value."""
+        return self._softtape_current()[index]
+
+    def __setitem__(self, index: Any, value: Any) -> NoReturn:
+        """Raise: only a fit changes a Param."""
+        raise ParamError(
+            f"Param {self._name or ''} declared at {self.where} cannot be assigned into: a fit "
+            "sets its value. Work on a copy: np.array(param)."
+        )
+
+    def __hash__(self) -> int:
+        """Hash by identity."""
+        return id(self)
+
+    def __copy__(self) -> Param:
+        """Return itself: a blank has one place."""
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Param:
+        """Return itself: a blank has one place, whatever structure holds it."""
+        return self
+
+    def __reduce__(self) -> Any:
+        """Pickle the declaration and the plain value; refused while tracing."""
+        if _tape.reading is not None and not self.frozen:
+            self._softtape_current().__reduce_ex__(2)  # raises, naming the line
+        state = (peek(self), self.name, self.bounds, self.frozen, self._file, self._line)
+        return _unpickled, state
+
+
+def _unpickled(
+    value: Value, name: str, bounds: Any, frozen: bool, file: str | None, line: int
+) -> Param:
+    """Rebuild a Param elsewhere; it keeps the value it had, whatever the store says there."""
+    param = Param.__new__(Param)
+    param._namespace = param._spec = None
+    param._file, param._line, param._name = file, line, name
+    param._value = param.start = value
+    param._shape, param.bounds, param.frozen = np.shape(value), bounds, frozen
+    return param
+
+
+def _install_operators() -> None:
+    """Give Param Python's operators; each acts on the current value."""
+
+    def binary(operate: Callable[[Any, Any], Any]) -> Callable[[Param, Any], Any]:
+        return lambda self, other: operate(self._softtape_current(), other)
+
+    def reflected(operate: Callable[[Any, Any], Any]) -> Callable[[Param, Any], Any]:
+        return lambda self, other: operate(other, self._softtape_current())
+
+    def unary(operate: Callable[[Any], Any]) -> Callable[[Param], Any]:
+        return lambda self: operate(self._softtape_current())
+
+    for name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul"):
+        operate = getattr(operator, name)
+        setattr(Param, f"__{name}__", binary(operate))
+        setattr(Param, f"__r{name}__", reflected(operate))
+    for name in ("lt", "le", "gt", "ge", "eq", "ne"):
+        setattr(Param, f"__{name}__", binary(getattr(operator, name)))
+    Param.__divmod__ = binary(divmod)  # type: ignore[attr-defined]
+    Param.__rdivmod__ = reflected(divmod)  # type: ignore[attr-defined]
+    Param.__contains__ = binary(operator.contains)  # type: ignore[attr-defined]
+    for name, function in {
+        "neg": operator.neg, "pos": operator.pos, "abs": operator.abs, "bool": bool,
+        "float": float, "int": int, "complex": complex, "index": operator.index,
+        "floor": math.floor, "ceil": math.ceil, "trunc": math.trunc,
+    }.items():
+        setattr(Param, f"__{name}__", unary(function))
+    Param.__round__ = lambda self, n=None: round(self._softtape_current(), n)  # type: ignore[attr-defined]
+
+
+_install_operators()
+
+
+# ---- for those who fit
+
+
+def declared() -> list[Param]:
+    """Return all Params that exist in this process, in the order of their declaration."""
+    return [p for ref in _DECLARED if (p := ref()) is not None]
+
+
+def peek(param: Param) -> Value:
+    """Return the plain value of ``param``, whoever reads: a float or a read-only array."""
+    return param._softtape_peek()
+
+
+def assign(param: Param, value: Value) -> None:
+    """Set the value of ``param`` for this process; the store is not touched."""
+    param._value = _own(value)
+
+
+def starting_value(param: Param, seed: int) -> Value:
+    """Return the value a fit starts from.
+
+    The stored or declared one; for a blank without either, the middle of its bounds, or normal
+    random numbers of its shape with variance 1/(length of the first axis), drawn from ``seed``
+    and the name alone, so that one Param more does not change the others (LeCun, Bottou, Orr and
+    Müller, «Efficient BackProp», 1998).
+
+    Raises:
+        ParamError: The blank has neither finite bounds nor a shape.
+    """
+    try:
+        return peek(param)
+    except _NeverFilledError:
+        pass
+    lower, upper = (np.broadcast_to(b, param.shape) for b in param.bounds)
+    if np.all(np.isfinite(lower)) and np.all(np.isfinite(upper)):
+        return _own((lower + upper) / 2.0)
+    if param.shape:
+        source = np.random.default_rng([seed, zlib.crc32(param.name.encode())])
+        drawn = source.standard_normal(param.shape) / math.sqrt(max(param.shape[0], 1))
+        return _own(np.clip(drawn, lower, upper))
+    raise ParamError(
+        f"{param.where}: the blank {param.name} has nothing to start from. Give it finite "
+        "bounds=(lower, upper), a shape=, or a value instead of `...`."
+    )
+
+
+# ---- declaration
+
+
+def _current(value: Any) -> Any:
+    if isinstance(value, Param):
+        return value._softtape_current()
+    if type(value) in (list, tuple):
+        return type(value)(map(_current, value))
+    return value
+
+
+def _own(value: Any) -> Value:
+    """Return a Python float, or a read-only array nobody else can change."""
+    if np.ndim(value) == 0:
+        return float(value)
+    array = np.array(value)
+    array.flags.writeable = False
+    return array
+
+
+def _number_or_array(param: Param, value: Any) -> Value:
+    array = np.asarray(value)
+    if array.dtype.kind not in "iuf" or not np.all(np.isfinite(array)):
+        raise ParamError(
+            f"{param.where}: a Param is a finite real number or an array of them, "
+            f"not {value!r}. For a blank with no value yet, write Param(...)."
+        )
+    return _own(array if array.dtype == np.float32 else array.astype(np.float64))
+
+
+def _declared_shape(param: Param, shape: Any) -> tuple[int, ...]:
+    wanted = None if shape is None else (shape,) if isinstance(shape, int) else tuple(shape)
+    if param.start is None:
+        return wanted or ()
+    given: tuple[int, ...] = np.shape(param.start)
+    if wanted is not None and wanted != given:
+        raise ParamError(f"{param.where}: shape={wanted} but the value has shape {given}")
+    return given
+
+
+def _checked_bounds(param: Param, bounds: Any) -> tuple[Value, Value]:
+    if bounds is None:
+        return -math.inf, math.inf
+    try:
+        lower, upper = bounds
+        low = np.asarray(-math.inf if lower is None else lower, float)
+        high = np.asarray(math.inf if upper is None else upper, float)
+        np.broadcast_to(low, param.shape), np.broadcast_to(high, param.shape)
+    except (TypeError, ValueError) as error:
+        raise ParamError(
+            f"{param.where}: bounds must be (lower, upper), numbers or arrays that broadcast to "
+            f"shape {param.shape}, not {bounds!r}"
+        ) from error
+    if not np.all(low < high):
+        raise ParamError(f"{param.where}: bounds={bounds!r}: lower must be below upper")
+    if param.start is not None and not _inside(param.start, (low, high)):
+        raise ParamError(f"{param.where}: the value {param.start!r} is outside bounds={bounds!r}")
+    return _own(low), _own(high)
+
+
+def _inside(value: Value, bounds: tuple[Any, Any]) -> bool:
+    return bool(np.all(value >= bounds[0]) and np.all(value <= bounds[1]))
+
+
+# ---- name
+
+
+def _find_name(param: Param, namespace: dict[str, Any]) -> str:
+    for name, value in list(namespace.items()):
+        found = _path_to(param, value, name, depth=3)
+        if found is not None:
+            return found
+    raise ParamError(
+        f"{param.where}: this Param has no name. Assign it to a global of its module or to a "
+        'class attribute, or give it one: Param(..., name="...").'
+    )
+
+
+def _path_to(param: Param, value: Any, path: str, depth: int) -> str | None:
+    """Return the expression that leads from a global to ``param``: ``W``, ``W[0]``, ``c['a']``."""
+    if value is param:
+        return path
+    if depth and type(value) in (list, tuple, dict):
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, item in items:
+            found = _path_to(param, item, f"{path}[{key!r}]", depth - 1)
+            if found is not None:
+                return found
+    return None
+
+
+def _refuse_duplicate(param: Param, name: str) -> None:
+    """Raise if another living Param of the same execution of the module has the name."""
+    for other in declared():
+        if (
+            other is not param
+            and other._name == name
+            and other._file == param._file is not None
+            and other._spec is param._spec  # a reloaded module declares its Params anew
+        ):
+            raise ParamError(
+                f"{param.where}: the name {name!r} is already that of the Param declared at "
+                f"{other.where}. Give one of them another name=."
+            )
+
+
+# ---- first use
+
+
+class _NeverFilledError(ParamError):
+    """A blank is used before a fit gave it a value."""
+
+
+_STORES: dict[tuple[Path, int, int], dict[str, store.Entry]] = {}
+
+
+def _stored(file: str) -> tuple[Path, dict[str, store.Entry]]:
+    """Return the entries of the store beside ``file``, read once for each state of it."""
+    path = store.path_for(file)
+    try:
+        status = path.stat()
+    except OSError:
+        return path, {}
+    state = (path, status.st_mtime_ns, status.st_size)
+    if state not in _STORES:
+        _STORES[state] = store.load(path)
+    return path, _STORES[state]
+
+
+def _first_value(param: Param) -> Value:
+    """Return the stored value if there is one, else the declared one."""
+    name = param.name
+    _refuse_duplicate(param, name)
+    path, entries = _stored(param._file) if param._file else (None, {})
+    entry = entries.get(name)
+    if entry is None:
+        if param.start is None:
+            raise _NeverFilledError(
+                f"{param.where}: the blank {name} was never filled in: run pytest --soft-fit"
+            )
+        return param.start
+    problem = _misfit(param, entry.value)
+    if problem:
+        raise StoreError(
+            f"{path}: the stored value of {name} {problem} (declared at {param.where}). Fit "
+            "again after removing its entry from the file, or restore the declaration."
+        )
+    if store.describe_start(... if param.start is None else param.start) != entry.start:
+        warnings.warn_explicit(
+            f"the declared value of {name} changed since the fit; its fitted value in {path} is "
+            "kept. Remove that entry to start from the declared value.",
+            ParamWarning,
+            param._file or "",
+            param._line,
+        )
+    return _own(np.asarray(entry.value, param.dtype) if param.shape else entry.value)
+
+
+def _misfit(param: Param, value: Any) -> str | None:
+    if np.shape(value) != param.shape:
+        return f"has shape {np.shape(value)}, not {param.shape}"
+    if not _inside(value, param.bounds):
+        return f"is outside the bounds {param.bounds}"
+    return None

@@ -1,0 +1,671 @@
+"""Run a program once and record what it computed.
+
+A :class:`Traced` value stands in for the number or array it carries. It takes part in plain
+numpy programs through ``__array_ufunc__`` and ``__array_function__`` and through Python's
+operators; each operation appends one node to its :class:`Tape`. Python's loops, calls and
+conditionals simply run. Where the program asks a traced value for its truth, or uses it as an
+integer, the answer is recorded as a guard.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable, Iterator, Sequence
+from types import TracebackType
+from typing import Any, NoReturn, Protocol, Self
+
+import numpy as np
+
+from softtape.errors import TraceError
+from softtape.graph import CONSTANT, INPUT, Graph, Guard, Node, same_value
+from softtape.location import Location, user_location
+from softtape.ops import FUNCTIONS, PRIMITIVES, Primitive
+from softtape.ops.indexing import Slot, getitem
+
+__all__ = ["Readable", "Reader", "Tape", "Traced", "reading", "set_reader", "stop_gradient"]
+
+
+class Readable(Protocol):
+    """What a tape needs to know of a Param."""
+
+    @property
+    def key(self) -> str:
+        """What tells it from every other."""
+        ...
+
+    def _softtape_peek(self) -> Any: ...
+
+
+class Reader(Protocol):
+    """Who answers when a Param is read: nobody (None) outside a fit, then it acts as its value."""
+
+    def read(self, param: Readable, /) -> Any:
+        """Return what the program gets for ``param``."""
+        ...
+
+
+reading: Reader | None = None
+
+
+def set_reader(reader: Reader | None) -> Reader | None:
+    """Make ``reader`` answer for Params from now on, and return the one before.
+
+    There is one reader for the whole process, not one per thread: a program that reads a Param
+    in a thread of its own must meet the same tape, or its gradient would be lost.
+    """
+    global reading  # noqa: PLW0603 -- see above
+    before, reading = reading, reader
+    return before
+
+
+def _closed(*_: object) -> NoReturn:
+    raise TraceError(
+        f"{user_location()}\na traced value outlived the run it belongs to (kept in a cache, a "
+        "global or a fixture of wider scope). Compute it anew in each test."
+    )
+
+
+class Tape:
+    """The recording of one run; active as a context manager, closed when that ends.
+
+    Args:
+        locate: Also note the line of the user's code that computed each node (slower), to name
+            the origin of a NaN.
+        start: Gives the value of a Param; by default the one it has.
+    """
+
+    __slots__ = (
+        "_arrays", "_before", "_reads", "_start", "append", "guards", "inputs", "locations",
+        "nodes", "start",
+    )
+
+    def __init__(
+        self, *, locate: bool = False, start: Callable[[Any], Any] | None = None
+    ) -> None:
+        """Start an empty recording."""
+        self._start = start
+        self._reads: dict[int, tuple[Readable, Traced]] = {}
+        self.nodes: list[Node] = []
+        self.append: Callable[[Node], None] = self.nodes.append
+        self.guards: list[Guard] = []
+        self.inputs: dict[str, Traced] = {}
+        self.start: dict[str, Any] = {}
+        self.locations: dict[int, tuple[Location, Any]] | None = {} if locate else None
+        self._arrays: dict[int, tuple[Any, int]] = {}
+        self._before: Reader | None = None
+
+    def __enter__(self) -> Self:
+        """Make Params read from now on inputs of this tape."""
+        self._before = set_reader(self)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Give back the reader from before; values of this tape can no longer be used."""
+        set_reader(self._before)
+        self.close()
+
+    def close(self) -> None:
+        """Refuse further recording: a value that outlives its run raises when it is used."""
+        self.append = _closed
+        self._arrays.clear()
+        self._reads.clear()
+
+    def read(self, param: Readable, /) -> Traced:
+        """Return the input that stands for ``param`` (see :class:`Reader`)."""
+        known = self._reads.get(id(param))
+        if known is not None:
+            return known[1]
+        value = param._softtape_peek() if self._start is None else self._start(param)
+        traced = self.input(param.key, value)
+        self._reads[id(param)] = (param, traced)  # the reference keeps the id from being reused
+        return traced
+
+    def input(self, key: str, value: Any) -> Traced:
+        """Return the input named ``key``, made on first use with ``value``."""
+        known = self.inputs.get(key)
+        if known is None:
+            known = self.inputs[key] = self._traced((INPUT, (), key), value)
+            self.start[key] = value
+        return known
+
+    def constant(self, value: Any) -> int:
+        """Return the value number of a plain number or array.
+
+        An array is kept as a copy, since the program may change it later in place; one that is
+        used again unchanged is stored once.
+        """
+        if isinstance(value, np.ndarray):
+            known = self._arrays.get(id(value))
+            if known is not None and known[0] is value:
+                number = known[1]
+                if same_value(self.nodes[number][2], value):
+                    return number
+            if value.dtype == object:
+                _refuse_object_array()
+            number = len(self.nodes)
+            self.append((CONSTANT, (), value.copy()))
+            self._arrays[id(value)] = (value, number)
+            return number
+        self.append((CONSTANT, (), value))
+        return len(self.nodes) - 1
+
+    def guard(self, value: Traced, expected: Any) -> None:
+        """Note that the program went on as it did because ``value`` was ``expected``."""
+        self.guards.append((value._index, expected))
+
+    def record(
+        self, primitive: Primitive, operands: Sequence[Any], attrs: dict[str, Any] | None
+    ) -> Traced:
+        """Compute ``primitive`` on ``operands``, traced or plain, and append it."""
+        args, values = [], []
+        for operand in operands:
+            if type(operand) is not Traced:
+                operand = _plain(operand)
+            if type(operand) is Traced:
+                if operand._tape is not self:
+                    _closed()
+                args.append(operand._index)
+                values.append(operand._value)
+            else:
+                args.append(self.constant(operand))
+                values.append(operand)
+        value = primitive.compute(*values, **attrs) if attrs else primitive.compute(*values)
+        return self._traced((primitive.name, tuple(args), attrs), value)
+
+    def _traced(self, node: Node, value: Any) -> Traced:
+        traced = Traced.__new__(Traced)
+        traced._tape, traced._index, traced._value = self, len(self.nodes), value
+        self.append(node)
+        if self.locations is not None:
+            self.locations[traced._index] = (user_location(), value)
+        return traced
+
+    def graph(self, outputs: Sequence[Any]) -> Graph:
+        """Return what was recorded so far, as the graph that computes ``outputs``."""
+        numbers = tuple(
+            o._index if type(o) is Traced and o._tape is self else self.constant(_plain(o))
+            for o in outputs
+        )
+        return Graph(
+            nodes=tuple(self.nodes),
+            outputs=numbers,
+            guards=tuple(self.guards),
+            inputs={key: traced._index for key, traced in self.inputs.items()},
+            start=dict(self.start),
+        )
+
+
+def _plain(operand: Any) -> Any:
+    """Return an operand as numpy would take it: a Param's current value, a list as an array."""
+    if isinstance(operand, (float, int, np.ndarray, np.generic)):
+        return operand
+    current = getattr(operand, "_softtape_current", None)
+    if current is not None:
+        return current()
+    if isinstance(operand, (list, tuple)):
+        if _holds_traced(operand):
+            return _stacked(operand)
+        return np.asarray(operand)
+    if operand is None or isinstance(operand, (str, bytes, dict, set)):
+        raise TypeError(f"cannot compute with {operand!r} of type {type(operand).__name__}")
+    return np.asarray(operand)
+
+
+def _holds_traced(items: Any) -> bool:
+    if isinstance(items, (list, tuple)):
+        return any(_holds_traced(i) for i in items)
+    return hasattr(items, "_softtape_record")
+
+
+def _stacked(items: Any) -> Any:
+    """Return a nested list that holds traced values as one traced array."""
+    if not isinstance(items, (list, tuple)):
+        return items
+    return np.stack([_stacked(i) for i in items]) if _holds_traced(items) else np.asarray(items)
+
+
+def _refuse_object_array() -> NoReturn:
+    raise TraceError(
+        f"{user_location()}\nan array of dtype object holds traced values, which numpy cannot "
+        "dispatch. Build it with np.stack([...]) instead of np.array([...])."
+    )
+
+
+def _refuse(what: str, instead: str) -> NoReturn:
+    """Raise for an operation that would drop a value off the tape."""
+    raise TraceError(
+        f"{user_location()}\n{what} would take a traced value off the tape and lose its "
+        f"gradient. {instead}"
+    )
+
+
+_MATH_NAMES = {"pow": "power", "fabs": "abs", "fsum": "sum", "dist": "linalg.norm"}
+_MATH_ONLY = {"erf", "erfc", "gamma", "lgamma", "isclose"}
+
+
+def _refuse_float(traced: Traced) -> NoReturn:
+    """Raise for ``float(traced)``, also when ``math`` or a plain array asks for it."""
+    text = user_location().text
+    if "math." in text:
+        name = text.split("math.", 1)[1].split("(", 1)[0].strip()
+        if name in _MATH_ONLY:
+            _refuse(f"math.{name}", f"numpy has no {name}: write it with numpy functions.")
+        _refuse(f"math.{name}", f"Use np.{_MATH_NAMES.get(name, name)}, which the tape records.")
+    target = text.split("=", 1)[0]
+    if "[" in target and "=" in text and "float(" not in text:
+        _refuse(
+            "assigning into a plain array",
+            "Collect the values in a list and join them with np.stack([...]), or choose between "
+            "arrays with np.where(...).",
+        )
+    if traced.ndim:
+        _refuse("float()", "A float must have no axes: index or sum the array first.")
+    _refuse(
+        "float()",
+        "Drop the call: a traced value already acts as its number, also in f-strings.",
+    )
+
+
+def stop_gradient(x: Any) -> Any:
+    """Return ``x`` as a value through which, on purpose, no gradient flows.
+
+    Args:
+        x: A number, an array, a Param or a value computed from one.
+
+    Returns:
+        The same value. A fit follows it as Params move, but as if it were constant when it
+        decides where to move them. Read at import time, a Param gives its plain value.
+    """
+    if isinstance(x, Traced):
+        return x._tape.record(PRIMITIVES["stop_gradient"], (x,), None)
+    current = getattr(x, "_softtape_current", None)
+    if current is None:
+        return x
+    return stop_gradient(current()) if isinstance(reading, Tape) else x._softtape_peek()
+
+
+class Traced:
+    """A value under tracing; behaves like the numpy scalar or array it carries."""
+
+    __slots__ = ("__weakref__", "_index", "_tape", "_value")
+    _tape: Tape
+    _index: int
+    _value: Any
+
+    # ---- recording
+
+    def _softtape_record(
+        self, primitive: Primitive, operands: Sequence[Any], attrs: dict[str, Any] | None
+    ) -> Traced:
+        return self._tape.record(primitive, operands, attrs or None)
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **keywords: Any) -> Any:
+        """Record a call of a numpy ufunc."""
+        for key in ("out", "where"):
+            if keywords.get(key, None) is None or keywords[key] is True:
+                keywords.pop(key, None)
+        if "out" in keywords:
+            _refuse(
+                f"out= (or an in-place operator) of np.{ufunc.__name__}",
+                "Write the functional form: x = x + y instead of x += y.",
+            )
+        if "where" in keywords:
+            _refuse(f"where= of np.{ufunc.__name__}", "Use np.where(condition, a, b).")
+        dtype = keywords.pop("dtype", None)
+        if method == "__call__" and not keywords:
+            known = FUNCTIONS.get(ufunc)
+            if known is None:
+                _no_rule(f"np.{ufunc.__name__}")
+            result = known(*inputs)
+            return result if dtype is None else result.astype(dtype)
+        return _ufunc_method(ufunc, method, inputs, keywords)
+
+    def __array_function__(
+        self, function: Callable[..., Any], types: Any, args: Any, keywords: Any
+    ) -> Any:
+        """Record a call of a numpy function."""
+        known = FUNCTIONS.get(function)
+        name = f"{function.__module__}.{function.__name__}".replace("numpy", "np", 1)
+        if known is None:
+            _no_rule(name)
+        if keywords.get("out") is not None:
+            _refuse(f"out= of {name}", "Use its return value.")
+        keywords.pop("out", None)
+        return known(*map(_operand, args), **{k: _operand(v) for k, v in keywords.items()})
+
+    # ---- what a number or an array is asked
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Lengths of the axes."""
+        return np.shape(self._value)
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return np.ndim(self._value)
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return int(np.size(self._value))
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The numpy dtype; that of a Python number is numpy's default for it."""
+        known: np.dtype[Any] | None = getattr(self._value, "dtype", None)
+        return np.asarray(self._value).dtype if known is None else known
+
+    @property
+    def T(self) -> Any:  # noqa: N802 -- numpy's name
+        """The transpose."""
+        return np.transpose(self)  # type: ignore[call-overload]
+
+    @property
+    def mT(self) -> Any:  # noqa: N802 -- numpy's name
+        """The transpose of the last two axes."""
+        return np.matrix_transpose(self)  # type: ignore[arg-type]
+
+    @property
+    def real(self) -> Traced:
+        """The value itself, since it is real."""
+        return self
+
+    @property
+    def flat(self) -> Iterator[Any]:
+        """The elements one by one."""
+        return iter(np.ravel(self))  # type: ignore[call-overload]
+
+    def __len__(self) -> int:
+        """Return the length of the first axis."""
+        return len(self._value)
+
+    def __iter__(self) -> Iterator[Any]:
+        """Yield the parts along the first axis, each of them traced."""
+        return (self[i] for i in range(len(self._value)))
+
+    def __repr__(self) -> str:
+        """Show the value, marked as traced."""
+        return f"traced({self._value!r})"
+
+    def __str__(self) -> str:
+        """Show the value."""
+        return str(self._value)
+
+    def __format__(self, spec: str) -> str:
+        """Format the value."""
+        return format(self._value, spec)
+
+    # ---- leaving the tape: by a guard, or not at all
+
+    def _pinned(self) -> Any:
+        """Return the plain value, on which from now on the validity of the graph depends."""
+        if self._tape.append is _closed:
+            _closed()
+        value = self._value
+        self._tape.guard(self, value.copy() if isinstance(value, np.ndarray) else value)
+        return value
+
+    def __bool__(self) -> bool:
+        """Return the truth value, and guard it."""
+        truth = bool(self._value)  # an array of several elements raises here, as numpy does
+        if self.dtype != np.bool_:
+            return bool(self != 0)
+        if self._tape.append is _closed:
+            _closed()
+        self._tape.guard(self, truth)
+        return truth
+
+    def __index__(self) -> int:
+        """Return an integer value, and guard it."""
+        if not np.issubdtype(self.dtype, np.integer):
+            raise TypeError(f"only integers can be an index or a loop bound, not {self!r}")
+        return operator.index(self._pinned())
+
+    def __int__(self) -> int:
+        """Return the value cut to an integer, and guard that integer."""
+        return int(self._pinned() if self.dtype.kind in "biu" else np.trunc(self)._pinned())
+
+    def __round__(self, ndigits: int | None = None) -> Any:
+        """Return ``round(x)``, guarded, or the rounded value, whose slope is zero."""
+        if ndigits is None:
+            return int(np.rint(self)._pinned())
+        return np.round(self, ndigits)  # type: ignore[call-overload]
+
+    def __floor__(self) -> int:
+        """Return ``math.floor(x)``, guarded."""
+        return math.floor(np.floor(self)._pinned())
+
+    def __ceil__(self) -> int:
+        """Return ``math.ceil(x)``, guarded."""
+        return math.ceil(np.ceil(self)._pinned())
+
+    def __trunc__(self) -> int:
+        """Return ``math.trunc(x)``, guarded."""
+        return math.trunc(np.trunc(self)._pinned())
+
+    def __float__(self) -> float:
+        """Raise: the gradient would be lost."""
+        _refuse_float(self)
+
+    def __complex__(self) -> complex:
+        """Raise: the gradient would be lost."""
+        _refuse("complex()", "Complex numbers are not traced yet: keep real and imaginary parts.")
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NoReturn:
+        """Raise: the gradient would be lost."""
+        _refuse(
+            "making a plain array (np.array, np.asarray, np.full or an assignment into one)",
+            "Join traced values with np.stack([...]) or np.concatenate([...]); a single one "
+            "needs no conversion.",
+        )
+
+    def __hash__(self) -> int:
+        """Raise: as a key it would lose its gradient."""
+        _refuse("hash() (a dict key, a set, functools.lru_cache)", "Key by plain numbers.")
+
+    def __reduce_ex__(self, protocol: Any) -> NoReturn:
+        """Raise: a pickle would lose the gradient."""
+        _refuse("pickling", "Run the program in the process of the test.")
+
+    def __copy__(self) -> Traced:
+        """Return the value itself: it never changes in place."""
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Traced:
+        """Return the value itself: it never changes in place."""
+        return self
+
+    def __setitem__(self, index: Any, value: Any) -> NoReturn:
+        """Raise: traced values never change in place."""
+        _refuse(
+            "assigning into a traced array",
+            "Write the functional form: np.where(mask, new, old) or np.concatenate([...]).",
+        )
+
+    # ---- indexing
+
+    def __getitem__(self, index: Any) -> Any:
+        """Record numpy's indexing; index arrays become operands, a traced mask a guard."""
+        template: list[Any] = []
+        arrays: list[Any] = []
+        for part in index if isinstance(index, tuple) else (index,):
+            if type(part) is Traced and part.dtype == np.bool_:
+                part = part._pinned()
+            if part is None or part is Ellipsis or isinstance(part, (int, np.integer)):
+                template.append(part)
+            elif isinstance(part, slice):
+                bounds = (part.start, part.stop, part.step)
+                template.append(slice(*(b if b is None else operator.index(b) for b in bounds)))
+            else:
+                template.append(Slot(len(arrays)))
+                arrays.append(part if type(part) is Traced else np.asarray(part))
+        return self._tape.record(getitem, (self, *arrays), {"index": tuple(template)})
+
+    # ---- numpy's methods: the function of the same name
+
+    def item(self, *args: Any) -> Any:
+        """Return the single element, still traced."""
+        flat = np.ravel(self)  # type: ignore[call-overload]
+        if not args and self.size != 1:
+            raise ValueError("can only convert an array of size 1 to a scalar")
+        return flat[args[0] if args else 0]
+
+    def tolist(self) -> Any:
+        """Return nested lists of traced scalars."""
+        return [part.tolist() for part in self] if self.ndim else self
+
+    def astype(self, dtype: Any, **keywords: Any) -> Any:
+        """Return the value in another dtype; integers and booleans have no gradient."""
+        wanted = np.dtype(dtype)
+        if wanted == self.dtype:
+            return self
+        if wanted.kind == "f":
+            return self._tape.record(PRIMITIVES["astype"], (self,), {"dtype": wanted.str})
+        if wanted.kind in "biu":
+            whole = self != 0 if wanted.kind == "b" else np.trunc(self)
+            return whole._pinned().astype(wanted)
+        _refuse(f"astype({wanted})", "The tape knows real dtypes.")
+
+    def reshape(self, *shape: Any, **keywords: Any) -> Any:
+        """See np.reshape; lengths may be given one by one."""
+        lengths = shape[0] if len(shape) == 1 else shape
+        return np.reshape(self, lengths, **keywords)  # type: ignore[call-overload]
+
+    def transpose(self, *axes: Any) -> Any:
+        """See np.transpose; axes may be given one by one."""
+        order = axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes or None
+        return np.transpose(self, order)  # type: ignore[call-overload]
+
+    def flatten(self, order: Any = "C") -> Any:
+        """See np.ravel."""
+        return np.ravel(self, order)  # type: ignore[call-overload]
+
+    def conj(self) -> Traced:
+        """Return the value itself, since it is real."""
+        return self
+
+
+def _operand(value: Any) -> Any:
+    """Return an argument of a numpy function with each Param in it replaced by its value."""
+    if type(value) in (list, tuple):
+        return type(value)(_operand(v) for v in value)
+    current = getattr(value, "_softtape_current", None)
+    return value if current is None else current()
+
+
+def _no_rule(name: str) -> NoReturn:
+    raise TraceError(
+        f"{user_location()}\n{name} has no rule on the tape, so its gradient would be lost. "
+        "Express it by numpy functions that have one."
+    )
+
+
+_REDUCE = {np.add: np.sum, np.multiply: np.prod, np.maximum: np.max, np.minimum: np.min}
+_ACCUMULATE = {np.add: np.cumsum, np.multiply: np.cumprod}
+
+
+def _ufunc_method(
+    ufunc: np.ufunc, method: str, inputs: Sequence[Any], keywords: dict[str, Any]
+) -> Any:
+    """Record ``ufunc.reduce``, ``.accumulate`` and ``.outer``."""
+    if method == "reduce" and ufunc in _REDUCE:
+        keywords = {k: v for k, v in keywords.items() if v is not np._NoValue and v is not None}
+        axis = keywords.pop("axis", None if "axis" in keywords else 0)
+        return _REDUCE[ufunc](inputs[0], axis=axis, **keywords)
+    if method == "accumulate" and ufunc in _ACCUMULATE:
+        return _ACCUMULATE[ufunc](inputs[0], axis=keywords.get("axis", 0))
+    if method == "outer" and not keywords:
+        a, b = inputs
+        return ufunc(np.reshape(a, np.shape(a) + (1,) * np.ndim(b)), b)
+    _no_rule(f"np.{ufunc.__name__}.{method} with {sorted(keywords)}")
+
+
+def _install_operators() -> None:
+    """Give Traced Python's operators; each computes as plain Python would and records."""
+
+    def forward(primitive: Primitive, swap: bool) -> Callable[[Traced, Any], Any]:
+        name, compute = primitive.name, primitive.compute
+        number = (float, int)
+
+        def method(self: Traced, other: Any) -> Any:
+            tape = self._tape
+            # the common cases, spelt out: this runs once per operation of the user's program
+            if type(other) is Traced and other._tape is tape:
+                index, plain = other._index, other._value
+            elif type(other) in number:
+                index, plain = len(tape.nodes), other
+                tape.append((CONSTANT, (), other))
+            elif isinstance(other, (str, bytes, dict, set)) or other is None:
+                return NotImplemented
+            else:
+                operands = (other, self) if swap else (self, other)
+                return tape.record(primitive, operands, None)
+            if swap:
+                value, args = compute(plain, self._value), (index, self._index)
+            else:
+                value, args = compute(self._value, plain), (self._index, index)
+            return tape._traced((name, args, None), value)
+
+        return method
+
+    binary = {
+        "add": "add", "sub": "subtract", "mul": "multiply", "truediv": "divide", "pow": "power",
+        "mod": "remainder", "floordiv": "floor_divide", "matmul": "matmul", "and": "bitwise_and",
+        "or": "bitwise_or", "xor": "bitwise_xor",
+    }
+    for short, name in binary.items():
+        setattr(Traced, f"__{short}__", forward(PRIMITIVES[name], swap=False))
+        setattr(Traced, f"__r{short}__", forward(PRIMITIVES[name], swap=True))
+    compare = {
+        "lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal",
+        "eq": "equal", "ne": "not_equal",
+    }
+    for short, name in compare.items():
+        setattr(Traced, f"__{short}__", forward(PRIMITIVES[name], swap=False))
+    unary = {"neg": "negative", "pos": "positive", "abs": "absolute", "invert": "invert"}
+    for short, name in unary.items():
+        primitive = PRIMITIVES[name]
+        setattr(
+            Traced,
+            f"__{short}__",
+            lambda self, primitive=primitive: self._tape.record(primitive, (self,), None),
+        )
+
+    def divmod_(self: Traced, other: Any) -> tuple[Any, Any]:
+        return self // other, self % other  # type: ignore[operator]
+
+    def in_place(self: Traced, other: Any) -> Any:
+        if self.ndim == 0:
+            return NotImplemented  # a scalar: Python rebinds the name to x + y
+        _refuse(
+            "an in-place operator on an array",
+            "Write the functional form: x = x + y instead of x += y.",
+        )
+
+    Traced.__divmod__ = divmod_  # type: ignore[attr-defined]
+    for short in binary:
+        if short not in ("and", "or", "xor"):
+            setattr(Traced, f"__i{short}__", in_place)
+
+    def function_method(function: Callable[..., Any]) -> Callable[..., Any]:
+        def method(self: Traced, *args: Any, **keywords: Any) -> Any:
+            return function(self, *args, **keywords)
+
+        method.__doc__ = f"See np.{function.__name__}."
+        return method
+
+    for name in (
+        "sum prod mean std var max min ptp cumsum cumprod argmax argmin argsort all any ravel "
+        "squeeze swapaxes take repeat clip round dot trace diagonal copy nonzero"
+    ).split():
+        setattr(Traced, name, function_method(getattr(np, name)))
+
+
+_install_operators()

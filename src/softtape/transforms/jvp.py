@@ -1,0 +1,135 @@
+"""Forward mode, and the Jacobian by whichever mode needs fewer sweeps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from softtape.graph import Graph
+from softtape.ops import PRIMITIVES, Kind, Primitive
+from softtape.transforms.replay import derive
+from softtape.transforms.vjp import pullback
+
+__all__ = ["jacobian", "pushforward"]
+
+
+def pushforward(
+    graph: Graph, values: Sequence[Any], seeds: Mapping[str, Any], wanted: Sequence[int]
+) -> list[Any]:
+    """Carry tangents of inputs forward to the nodes numbered ``wanted``.
+
+    Args:
+        graph: The graph that was run.
+        values: Value of each node in that run, plain or traced.
+        seeds: Tangent of each input that moves, by key, in the shape of the input.
+        wanted: Value numbers of the nodes whose tangents are asked for.
+
+    Returns:
+        One tangent per wanted node, in its shape; None where it does not move.
+    """
+    tangents: dict[int, Any] = {graph.inputs[key]: seed for key, seed in seeds.items()}
+    for number, (op, args, attrs) in enumerate(graph.nodes):
+        moving = [tangents.get(a) for a in args]
+        if any(t is not None for t in moving):
+            operands = [values[a] for a in args]
+            tangent = _tangent(PRIMITIVES[op], moving, values[number], operands, attrs or {})
+            if tangent is not None:
+                tangents[number] = tangent
+    return [tangents.get(number) for number in wanted]
+
+
+def _tangent(
+    primitive: Primitive, tangents: list[Any], y: Any, operands: list[Any], attrs: dict[str, Any]
+) -> Any:
+    """Tangent of one node; None if no operand that moves has a gradient."""
+    if primitive.kind is Kind.OTHER:
+        assert primitive.jvp is not None
+        return primitive.jvp(tangents, y, *operands, **attrs)
+    if primitive.kind is Kind.LINEAR:
+        filled = [
+            np.zeros(np.shape(x)) if t is None else t
+            for t, x in zip(tangents, operands, strict=True)
+        ]
+        return primitive(*filled, **attrs)
+    total: Any = None
+    for i, t in enumerate(tangents):
+        rule = None if t is None else primitive.vjp_rule(i)
+        if rule is None:
+            continue
+        if primitive.kind is Kind.ELEMENTWISE:
+            # each element by itself: the Jacobian is diagonal and equals its transpose
+            part = rule(t, y, *operands, **attrs)
+            part = np.broadcast_to(part, np.shape(y)) if np.ndim(y) else part
+        else:
+            part = primitive(*operands[:i], t, *operands[i + 1 :], **attrs)
+        total = part if total is None else total + part
+    return total
+
+
+def jacobian(graph: Graph) -> Graph:
+    """Return the graph of all outputs and of their derivatives by each input.
+
+    Its outputs are those of ``graph``, then for each output one block per input: a matrix of
+    (size of the output, size of the input), or a scalar where both are scalars. Forward sweeps,
+    one per element of the inputs, or reverse sweeps, one per element of the outputs, are recorded,
+    whichever are fewer.
+    """
+
+    def outputs(values: Sequence[Any]) -> Sequence[Any]:
+        results = [values[o] for o in graph.outputs]
+        n = sum(int(np.size(values[i])) for i in graph.inputs.values())
+        m = sum(int(np.size(r)) for r in results)
+        blocks = _by_columns(graph, values) if n < m else _by_rows(graph, values)
+        return [*results, *blocks]
+
+    return derive(graph, outputs)
+
+
+def _unit_vectors(value: Any) -> list[Any]:
+    """One plain unit tangent per element of ``value``, in its shape."""
+    if np.ndim(value) == 0:
+        return [1.0]
+    size, shape = int(np.size(value)), np.shape(value)
+    return [np.reshape(row, shape) for row in np.eye(size)]
+
+
+def _by_columns(graph: Graph, values: Sequence[Any]) -> list[Any]:
+    columns = {
+        key: [
+            pushforward(graph, values, {key: unit}, graph.outputs)
+            for unit in _unit_vectors(values[number])
+        ]
+        for key, number in graph.inputs.items()
+    }
+    blocks = []
+    for j, output in enumerate(graph.outputs):
+        for key, number in graph.inputs.items():
+            parts = [_or_zeros(c[j], values[output]) for c in columns[key]]
+            blocks.append(_block(parts, values[output], values[number], axis=1))
+    return blocks
+
+
+def _by_rows(graph: Graph, values: Sequence[Any]) -> list[Any]:
+    blocks = []
+    for output in graph.outputs:
+        rows = [
+            pullback(graph, values, {output: unit}) for unit in _unit_vectors(values[output])
+        ]
+        for key, number in graph.inputs.items():
+            blocks.append(_block([r[key] for r in rows], values[output], values[number], axis=0))
+    return blocks
+
+
+def _block(parts: list[Any], output: Any, given: Any, axis: int) -> Any:
+    if np.ndim(output) == 0 and np.ndim(given) == 0:
+        return parts[0]
+    shape = (int(np.size(output)), int(np.size(given)))
+    if not parts:
+        return np.zeros(shape)
+    return np.reshape(np.stack([np.ravel(p) for p in parts], axis=axis), shape)
+
+
+def _or_zeros(tangent: Any, output: Any) -> Any:
+    return np.zeros(np.shape(output))[()] if tangent is None else tangent

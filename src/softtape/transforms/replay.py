@@ -1,0 +1,43 @@
+"""Run a graph's nodes through the primitives: on plain values to compute, on traced to record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from softtape.graph import CONSTANT, INPUT, Graph
+from softtape.ops import PRIMITIVES
+from softtape.tape import Tape
+
+__all__ = ["derive", "replay"]
+
+
+def replay(graph: Graph, inputs: Mapping[str, Any]) -> list[Any]:
+    """Return the value of each node of ``graph`` when its inputs are ``inputs``."""
+    values: list[Any] = []
+    for op, args, attrs in graph.nodes:
+        if op == CONSTANT:
+            values.append(attrs)
+        elif op == INPUT:
+            values.append(inputs[attrs])
+        else:
+            operands = [values[a] for a in args]
+            values.append(PRIMITIVES[op](*operands, **(attrs or {})))
+    return values
+
+
+def derive(graph: Graph, outputs: Callable[[Sequence[Any]], Sequence[Any]]) -> Graph:
+    """Return the graph that runs ``graph`` and then ``outputs`` on the values of its nodes.
+
+    ``outputs`` is plain numpy code. The guards are kept: where the program would take another
+    path, what is derived from this one is not valid either.
+    """
+    tape = Tape()
+    with np.errstate(all="ignore"):
+        values = replay(graph, {key: tape.input(key, v) for key, v in graph.start.items()})
+        made = tape.graph(outputs(values))
+    numbers = {k: v._index for k, v in enumerate(values) if hasattr(v, "_index")}
+    guards = tuple((numbers[k], expected) for k, expected in graph.guards if k in numbers)
+    return Graph(made.nodes, made.outputs, guards, made.inputs, made.start)
