@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from pytest_soft.collect import Options
-from pytest_soft.solve import Goal, Groups, Solution, group_by_key, solve
+from pytest_soft.solve import Goal, Groups, Solution, group_by_key, set_values, solve
 from pytest_soft.summary import FitSummary, ParamChange, Trouble
 from pytest_soft.trace import Traces, Tracing, first_non_finite
 from softtape import Param, SoftError, store
@@ -126,8 +126,6 @@ class Fit:
 
     def _trace_again(self, item: pytest.Function, values: Mapping[str, Any]) -> Graph:
         """Trace a test with other values of the Params."""
-        from pytest_soft.solve import set_values
-
         set_values(group_by_key(list(values)), values)
         tracing, failure = self._traces.trace(item)
         if failure is not None:
@@ -157,7 +155,7 @@ class Fit:
         found = first_non_finite(tracing.tape)
         if found is not None:
             op, location, operands = found
-            shown = ", ".join(str(o) if np.ndim(o) == 0 else f"array{np.shape(o)}" for o in operands)
+            shown = ", ".join(_brief(operand) for operand in operands)
             lines.append(f"first seen in {op}({shown}) at {location}")
         groups = group_by_key(list(tracing.tape.start))
         for key, value in tracing.tape.start.items():
@@ -186,11 +184,10 @@ class Fit:
             self._trouble("the fit crashed; the best point so far is kept", text)
         if solution.last_failure:
             summary.notes.append(
-                f"some trial points could not be evaluated, the last because {solution.last_failure}"
+                "some trial points could not be evaluated, the last because "
+                f"{solution.last_failure}"
             )
-        unreached = [
-            p._name or "without a name" for p in _unreached(set(groups))  # noqa: SLF001
-        ]
+        unreached = _unreached(set(groups))
         if unreached:
             summary.notes.append("reached by no selected soft test: " + ", ".join(unreached))
 
@@ -215,7 +212,8 @@ class Fit:
                 elif self._writes:
                     store.update(path, entries)
             except SoftError as error:
-                self._trouble("the fitted values could not be stored", f"{error}\n{_listed(entries)}")
+                text = f"{error}\n{_listed(entries)}"
+                self._trouble("the fitted values could not be stored", text)
                 continue
             (self.summary.stored if preview else self.summary.unchanged).append(shown)
 
@@ -249,23 +247,23 @@ def _stored_or_declared(param: Param) -> Any:
         return None
 
 
-def _unreached(reached: set[str]) -> list[Param]:
-    """Return the Params that could be fitted, but that no test reaches."""
-    found: dict[str, Param] = {}
+def _unreached(reached: set[str]) -> list[str]:
+    """Return the names of the Params that could be fitted, but that no test reaches."""
+    found: dict[str, str] = {}
     for param in declared():
         if param.frozen or param.file is None:
             continue
         try:
-            key = param.key
+            key, name = param.key, param.name
         except SoftError:
-            key = param.where
+            key, name = param.where, f"the Param without a name at {param.where}"
         if key not in reached:
-            found[key] = param
+            found[key] = name
     return list(found.values())
 
 
 def _change(param: Param, old: Any, new: Any) -> ParamChange:
-    before = starting_or_nan(param) if old is None else old
+    before = np.full(param.shape, np.nan) if old is None else old
     new = np.asarray(new).astype(param.dtype)
     difference = np.asarray(new, float) - np.asarray(before, float)
     number = not param.shape
@@ -279,11 +277,6 @@ def _change(param: Param, old: Any, new: Any) -> ParamChange:
         change=float(np.sqrt(np.mean(difference**2))) if difference.size else 0.0,
         at_bound=bool(np.any((new == lower) | (new == upper))),
     )
-
-
-def starting_or_nan(param: Param) -> Any:
-    """Return nan in the shape of a blank that had no value."""
-    return np.full(param.shape, np.nan)
 
 
 def _listed(entries: Mapping[str, store.Entry]) -> str:

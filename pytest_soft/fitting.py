@@ -29,8 +29,11 @@ class Fitting:
 
     def __init__(self, config: pytest.Config) -> None:
         """Seal: what a module computes from a Param while it is imported could not be fitted."""
-        before = set_reader(AT_IMPORT)
-        config.add_cleanup(lambda: set_reader(before))
+        self._before = set_reader(AT_IMPORT)
+        config.add_cleanup(self._unseal)
+
+    def _unseal(self) -> None:
+        set_reader(self._before)
 
     def record(self, item: pytest.Function, returned: Any) -> bool:
         """Take what a test returned if it is being traced; tell whether it is."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Generator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -116,12 +116,8 @@ def pytest_runtest_makereport(
     options = item.config.stash[RUN].options.get(item.nodeid)
     if options is not None and report.when != "teardown":
         loss, cases = item.stash.get(_LOSS, (None, 0)) if report.when == "call" else (None, 0)
-        report.soft = {
-            "loss": loss,
-            "cases": cases,
-            "weight": options.weight,
-            "threshold": options.threshold,
-        }
+        soft = {"loss": loss, "cases": cases, **asdict(options)}
+        report.soft = soft  # type: ignore[attr-defined]  # reports take extra plain data
     return report
 
 

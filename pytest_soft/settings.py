@@ -74,7 +74,7 @@ class Settings:
 
     def _check(self) -> None:
         if self.dry_run and not self.fit:
-            raise pytest.UsageError("--soft-dry-run needs --soft-fit: a check stores nothing anyway")
+            raise pytest.UsageError("--soft-dry-run needs --soft-fit: a check stores nothing")
         if self.threshold is not None and math.isnan(self.threshold):
             raise pytest.UsageError("soft_threshold is nan, which no loss could meet")
         if self.max_steps is not None and self.max_steps < 0:

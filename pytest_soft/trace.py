@@ -169,7 +169,7 @@ def first_non_finite(tape: Tape) -> tuple[str, Location, list[Any]] | None:
         The operation, the line and the values it was computed from; None if all is finite.
     """
     located: Mapping[int, tuple[Location, Any]] = tape.locations or {}
-    for number, (op, args, attrs) in enumerate(tape.nodes):
+    for number, (op, args, _) in enumerate(tape.nodes):
         if number not in located or op == "input":
             continue
         location, value = located[number]

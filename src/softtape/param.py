@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-import operator
 import sys
 import warnings
 import weakref
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import EllipsisType
 from typing import Any, NoReturn, TypeAlias
@@ -18,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from softtape import store
 from softtape import tape as _tape
+from softtape.acting import ActsAsValue
 from softtape.errors import ParamError, ParamWarning, StoreError
 
 __all__ = ["Param", "Value", "assign", "declared", "peek", "starting_value"]
@@ -27,7 +27,7 @@ Value: TypeAlias = "float | NDArray[Any]"
 _DECLARED: list[weakref.ref[Param]] = []
 
 
-class Param:
+class Param(ActsAsValue):
     """A named blank of a program: a number or an array that ``pytest --soft-fit`` fills in.
 
     Outside a fit it behaves as its value: in arithmetic, comparisons, numpy functions, ``float()``,
@@ -59,8 +59,17 @@ class Param:
     """
 
     __slots__ = (
-        "__weakref__", "_file", "_line", "_name", "_namespace", "_shape", "_spec", "_value",
-        "bounds", "frozen", "start",
+        "__weakref__",
+        "_file",
+        "_line",
+        "_name",
+        "_namespace",
+        "_shape",
+        "_spec",
+        "_value",
+        "bounds",
+        "frozen",
+        "start",
     )
 
     def __init__(
@@ -207,24 +216,12 @@ class Param:
             raise TypeError("a Param that is a number has no len()")
         return self._shape[0]
 
-    def __iter__(self) -> Iterator[Any]:
-        """Iterate over the first axis of the value."""
-        return iter(self._softtape_current())
-
-    def __getitem__(self, index: Any) -> Any:
-        """Index the value."""
-        return self._softtape_current()[index]
-
     def __setitem__(self, index: Any, value: Any) -> NoReturn:
         """Raise: only a fit changes a Param."""
         raise ParamError(
             f"Param {self._name or ''} declared at {self.where} cannot be assigned into: a fit "
             "sets its value. Work on a copy: np.array(param)."
         )
-
-    def __hash__(self) -> int:
-        """Hash by identity."""
-        return id(self)
 
     def __copy__(self) -> Param:
         """Return itself: a blank has one place."""
@@ -252,39 +249,6 @@ def _unpickled(
     param._value = param.start = value
     param._shape, param.bounds, param.frozen = np.shape(value), bounds, frozen
     return param
-
-
-def _install_operators() -> None:
-    """Give Param Python's operators; each acts on the current value."""
-
-    def binary(operate: Callable[[Any, Any], Any]) -> Callable[[Param, Any], Any]:
-        return lambda self, other: operate(self._softtape_current(), other)
-
-    def reflected(operate: Callable[[Any, Any], Any]) -> Callable[[Param, Any], Any]:
-        return lambda self, other: operate(other, self._softtape_current())
-
-    def unary(operate: Callable[[Any], Any]) -> Callable[[Param], Any]:
-        return lambda self: operate(self._softtape_current())
-
-    for name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul"):
-        operate = getattr(operator, name)
-        setattr(Param, f"__{name}__", binary(operate))
-        setattr(Param, f"__r{name}__", reflected(operate))
-    for name in ("lt", "le", "gt", "ge", "eq", "ne"):
-        setattr(Param, f"__{name}__", binary(getattr(operator, name)))
-    Param.__divmod__ = binary(divmod)  # type: ignore[attr-defined]
-    Param.__rdivmod__ = reflected(divmod)  # type: ignore[attr-defined]
-    Param.__contains__ = binary(operator.contains)  # type: ignore[attr-defined]
-    for name, function in {
-        "neg": operator.neg, "pos": operator.pos, "abs": operator.abs, "bool": bool,
-        "float": float, "int": int, "complex": complex, "index": operator.index,
-        "floor": math.floor, "ceil": math.ceil, "trunc": math.trunc,
-    }.items():
-        setattr(Param, f"__{name}__", unary(function))
-    Param.__round__ = lambda self, n=None: round(self._softtape_current(), n)  # type: ignore[attr-defined]
-
-
-_install_operators()
 
 
 # ---- for those who fit

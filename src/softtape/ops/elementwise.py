@@ -46,12 +46,18 @@ def _power_exponent(g: Any, y: Any, a: Any, b: Any) -> Any:
     return g * (y * np.log(np.where(a == 0, 1.0, a)))
 
 
+def _power(a: Any, b: Any) -> Any:
+    y = a**b
+    # Python has a complex number for (-8.0) ** 0.5, numpy NaN; complex numbers are not traced
+    return math.nan if type(y) is complex else y
+
+
 _OPERATORS = {
     np.add: (operator.add, lambda g, y, a, b: g, lambda g, y, a, b: g),
     np.subtract: (operator.sub, lambda g, y, a, b: g, lambda g, y, a, b: -g),
     np.multiply: (operator.mul, lambda g, y, a, b: g * b, lambda g, y, a, b: g * a),
     np.divide: (operator.truediv, lambda g, y, a, b: g / b, lambda g, y, a, b: -g * y / b),
-    np.power: (operator.pow, _power_base, _power_exponent),
+    np.power: (_power, _power_base, _power_exponent),
     np.remainder: (operator.mod, lambda g, y, a, b: g, lambda g, y, a, b: -g * (a // b)),
     np.negative: (operator.neg, lambda g, y, x: -g),
     np.positive: (operator.pos, lambda g, y, x: g),
@@ -89,7 +95,8 @@ _FLOAT_FUNCTIONS = {
     np.deg2rad: (lambda g, y, x: g * (math.pi / 180.0),),
     np.sinc: (
         lambda g, y, x: g * np.where(
-            x == 0, 0.0, (np.cos(math.pi * x) - y) / np.where(x == 0, 1.0, x)
+            # at 0, the first term of the series: its slope is the second derivative
+            x == 0, -(math.pi**2 / 3.0) * x, (np.cos(math.pi * x) - y) / np.where(x == 0, 1.0, x)
         ),
     ),
     np.arctan2: (

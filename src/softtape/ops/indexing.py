@@ -7,12 +7,13 @@ tests that look up different rows still have the same graph.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from softtape.ops.reductions import axes
+from softtape.ops.reductions import Axis, axes
 from softtape.ops.registry import Kind, implements, primitive
 
 __all__ = ["Slot", "getitem"]
@@ -54,24 +55,21 @@ getitem = primitive(
 
 
 @implements(np.take)
-def _np_take(a: Any, indices: Any, axis: int | None = None, out: Any = None) -> Any:
+def _np_take(a: Any, indices: Any, axis: int | None = None) -> Any:
     if axis is None:
-        return np.ravel(a)[indices]
-    return a[(slice(None),) * axes(axis, np.ndim(a))[0] + (indices,)]
+        return _at(np.ravel(a), indices)
+    return _at(a, indices, before=axes(axis, np.ndim(a))[0])
 
 
 @implements(np.take_along_axis)
 def _np_take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Any:
     if axis is None:
-        return np.ravel(arr)[indices]
-    axis = axes(axis, np.ndim(arr))[0]
-    shape = np.shape(indices)
-    index: list[Any] = []
-    for i in range(np.ndim(arr)):
-        ones = [1] * np.ndim(arr)
-        ones[i] = shape[i]
-        index.append(indices if i == axis else np.arange(shape[i]).reshape(ones))
-    return arr[tuple(index)]
+        return _at(np.ravel(arr), indices)
+    axis, ndim = axes(axis, np.ndim(arr))[0], np.ndim(arr)
+    # the other axes run over those of arr, against which indices of length 1 broadcast
+    grid = np.ogrid[tuple(slice(n) for n in np.shape(arr))]
+    places = [indices if i == axis else grid[i] for i in range(ndim)]
+    return getitem(arr, *places, index=tuple(Slot(i) for i in range(ndim)))
 
 
 @implements(np.sort)
@@ -80,26 +78,25 @@ def _np_sort(
 ) -> Any:
     if axis is None:
         a, axis = np.ravel(a), 0
-    return np.take_along_axis(a, np.argsort(a, axis=axis), axis=axis)
+    return np.take_along_axis(a, np.argsort(a, axis=axis, stable=True), axis=axis)
 
 
 @implements(np.median)
 def _np_median(
-    a: Any, axis: int | None = None, out: Any = None, overwrite_input: bool = False,
-    keepdims: bool = False,
+    a: Any, axis: Axis = None, *, overwrite_input: bool = False, keepdims: bool = False
 ) -> Any:
     shape = np.shape(a)
-    if axis is None:
-        a, over = np.ravel(a), 0
-    else:
-        over = axes(axis, len(shape))[0]
-    n = np.shape(a)[over]
-    ordered = np.moveaxis(np.sort(a, axis=over), over, 0)
+    over = axes(axis, len(shape))
+    rest = tuple(i for i in range(len(shape)) if i not in over)
+    n = math.prod(shape[i] for i in over)
+    flat = np.reshape(np.transpose(a, (*over, *rest)), (n, *(shape[i] for i in rest)))
+    ordered = np.sort(flat, axis=0)
     middle = (ordered[(n - 1) // 2] + ordered[n // 2]) / 2.0
+    # a NaN sorts last, and makes the median NaN
+    middle = np.where(np.isnan(ordered[-1]), np.nan, middle)[()]
     if not keepdims:
         return middle
-    kept = (1,) * len(shape) if axis is None else shape[:over] + (1,) + shape[over + 1 :]
-    return np.reshape(middle, kept)
+    return np.reshape(middle, tuple(1 if i in over else n for i, n in enumerate(shape)))
 
 
 @implements(np.diagonal)
@@ -144,8 +141,6 @@ def _np_interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, pe
     if last < 1:
         raise ValueError("np.interp under tracing needs at least two points")
     i = np.clip(_interval(x, xp), 0, last - 1)
-    # xp and fp may be lists of traced values
-    xp, fp = (np.stack(v) if isinstance(v, (list, tuple)) else v for v in (xp, fp))
     x0, x1, f0, f1 = _at(xp, i), _at(xp, i + 1), _at(fp, i), _at(fp, i + 1)
     y = f0 + (f1 - f0) / (x1 - x0) * (x - x0)
     y = np.where(x < xp[0], fp[0] if left is None else left, y)
@@ -159,9 +154,13 @@ _interval = primitive(
 )
 
 
-def _at(values: Any, i: Any) -> Any:
-    """Index a plain array by a traced index, which plain numpy would refuse."""
-    return getitem(values, i, index=(Slot(0),))
+def _at(values: Any, indices: Any, before: int = 0) -> Any:
+    """Index the axis after ``before`` others, also of a plain array by a traced index."""
+    if not hasattr(values, "_softtape_record"):
+        values = np.asarray(values)
+    if isinstance(indices, (list, tuple)):
+        indices = np.asarray(indices)
+    return getitem(values, indices, index=(*(slice(None),) * before, Slot(0)))
 
 
 @implements(np.nonzero, np.flatnonzero, np.argwhere)

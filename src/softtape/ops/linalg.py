@@ -116,13 +116,13 @@ def _np_norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) 
         axis = tuple(range(np.ndim(x)))
     elif axis is None:
         axis = tuple(range(np.ndim(x))) if np.ndim(x) <= 2 else None
-    axis = (axis,) if isinstance(axis, int) else axis
+    axis = (axis,) if isinstance(axis, (int, np.integer)) else axis
     vector = axis is not None and (len(axis) == 1 or ord is None)
     if vector and ord in (None, 2):
         # the norm has slope 0 at the origin by choice (the least of its subgradients)
         squares = np.sum(x * x, axis=axis, keepdims=keepdims)
         zero = squares == 0
-        return np.where(zero, 0.0, np.sqrt(np.where(zero, 1.0, squares)))
+        return np.where(zero, 0.0, np.sqrt(np.where(zero, 1.0, squares)))[()]
     if ord == "fro":
         return np.linalg.norm(x, axis=axis, keepdims=keepdims)
     if vector and ord == 1:
@@ -132,7 +132,9 @@ def _np_norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) 
     if vector and ord == -np.inf:
         return np.min(np.abs(x), axis=axis, keepdims=keepdims)
     if vector and isinstance(ord, (int, float)) and ord > 0:
-        return np.sum(np.abs(x) ** ord, axis=axis, keepdims=keepdims) ** (1.0 / ord)
+        powers = np.sum(np.abs(x) ** ord, axis=axis, keepdims=keepdims)
+        zero = powers == 0
+        return np.where(zero, 0.0, np.where(zero, 1.0, powers) ** (1.0 / ord))[()]
     raise NotImplementedError(f"np.linalg.norm(ord={ord!r}) of this shape has no rule yet")
 
 

@@ -53,8 +53,12 @@ def _einsum_rule(i: int, g: Any, y: Any, *operands: Any, subscripts: str) -> Any
     present = "".join(c for c in wanted if c in seen)
     rest = [x for j, x in enumerate(operands) if j != i]
     made = np.einsum(",".join([output, *others]) + "->" + present, g, *rest)
-    shape = tuple(n if c in seen else 1 for c, n in zip(wanted, operands[i].shape, strict=True))
-    return np.broadcast_to(np.reshape(made, shape), operands[i].shape)
+    lengths = iter(np.shape(made))
+    made = np.reshape(made, tuple(next(lengths) if c in seen else 1 for c in wanted))
+    # a letter may have length 1 in one operand and be longer in another
+    shape = np.shape(operands[i])
+    summed = tuple(1 if n == 1 else m for m, n in zip(np.shape(made), shape, strict=True))
+    return np.broadcast_to(unbroadcast(made, summed), shape)
 
 
 _einsum = primitive(
@@ -114,7 +118,7 @@ def _np_dot(a: Any, b: Any) -> Any:
     if np.ndim(a) == 0 or np.ndim(b) == 0:
         return a * b
     if np.ndim(b) <= 2:
-        return a @ b
+        return np.matmul(a, b)
     return np.tensordot(a, b, axes=((-1,), (-2,)))
 
 
@@ -132,6 +136,8 @@ def _np_vecdot(x1: Any, x2: Any, /, axis: int = -1) -> Any:
 def _np_inner(a: Any, b: Any) -> Any:
     if np.ndim(a) == 0 or np.ndim(b) == 0:
         return a * b
+    if np.ndim(a) == np.ndim(b) == 1:
+        return np.matmul(a, b)  # one node, in which a sum of squares shows
     return np.tensordot(a, b, axes=((-1,), (-1,)))
 
 
@@ -158,7 +164,11 @@ def _np_tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
 
 
 @implements(np.cross)
-def _np_cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1) -> Any:
+def _np_cross(
+    a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None
+) -> Any:
+    if axis is not None:
+        axisa = axisb = axisc = axis
     a, b = np.moveaxis(a, axisa, -1), np.moveaxis(b, axisb, -1)
     if np.shape(a)[-1] != 3 or np.shape(b)[-1] != 3:
         raise ValueError("np.cross under tracing takes vectors of length 3")
@@ -169,7 +179,8 @@ def _np_cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1)
 
 @implements(np.convolve)
 def _np_convolve(a: Any, v: Any, mode: str = "full") -> Any:
-    # as a product with the matrix of shifts: one node, whatever the lengths
+    # as a product with the matrix of shifts: few nodes, whatever the lengths
+    a, v = np.atleast_1d(a), np.atleast_1d(v)
     n, m = np.shape(a)[0], np.shape(v)[0]
     if m > n:
         a, v, n, m = v, a, m, n
@@ -198,7 +209,9 @@ def _np_trapezoid(y: Any, x: Any = None, dx: float = 1.0, axis: int = -1) -> Any
 
 @implements(np.polyval)
 def _np_polyval(p: Any, x: Any) -> Any:
-    y: Any = 0.0
+    if isinstance(x, (list, tuple)):
+        x = np.asarray(x)
+    y: Any = 0
     for coefficient in p:
         y = y * x + coefficient
     return y

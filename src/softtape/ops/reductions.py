@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -39,6 +40,16 @@ def _is_extreme(y: Any, x: Any, axis: tuple[int, ...]) -> Any:
 
 def _others_product(x: Any, axis: tuple[int, ...]) -> Any:
     """For each element, the product of all others along ``axis``; exact also with zeros."""
+    shape = np.shape(x)
+    rest = tuple(i for i in range(len(shape)) if i not in axis)
+    n = math.prod(shape[i] for i in axis)
+    if n <= _FEW:
+        # all others, spelt out: differentiable again, also where some of them are zero
+        flat = np.reshape(np.transpose(x, (*rest, *axis)), (*(shape[i] for i in rest), 1, n))
+        others = np.prod(np.where(np.eye(n, dtype=bool), 1.0, flat), axis=-1)
+        order = (*rest, *axis)
+        moved = np.reshape(others, tuple(shape[i] for i in order))
+        return np.transpose(moved, tuple(order.index(i) for i in range(len(shape))))
     zero = x == 0
     nonzero = np.where(zero, 1.0, x)
     count = np.sum(zero, axis=axis, keepdims=True)
@@ -46,6 +57,9 @@ def _others_product(x: Any, axis: tuple[int, ...]) -> Any:
     alone = np.where(count == 0, product / nonzero, 0.0)
     return np.where((count == 1) & zero, product, alone)
 
+
+_FEW = 32
+"""Up to this many factors, the gradient of a product forms each product of the others."""
 
 _sum = primitive(
     "sum",
@@ -85,7 +99,11 @@ def _reduce(
         a = np.where(where, a, neutral)
     over = axes(axis, np.ndim(a))
     y = reduction(a, axis=over)
-    return _spread(y, a, over) if keepdims is True else y
+    return _spread(y, a, over) if _kept(keepdims) else y
+
+
+def _kept(keepdims: Any) -> bool:
+    return keepdims is not np._NoValue and bool(keepdims)
 
 
 @implements(np.sum)
@@ -136,7 +154,11 @@ def _count(a: Any, axis: Axis, where: Any) -> Any:
 
 
 def _divide_by_count(total: Any, count: Any) -> Any:
-    return total / (count if np.ndim(count) == 0 else np.reshape(count, np.shape(total)))
+    if np.ndim(count):
+        count = np.reshape(count, np.shape(total))
+    if not isinstance(count, float):
+        count = count.astype(np.result_type(total, np.float16))  # an integer would widen float32
+    return total / count
 
 
 @implements(np.mean)
@@ -178,8 +200,11 @@ def _np_var(
 
 
 @implements(np.std)
-def _np_std(a: Any, axis: Axis = None, **keywords: Any) -> Any:
-    return np.sqrt(np.var(a, axis=axis, **keywords))
+def _np_std(a: Any, axis: Axis = None, dtype: Any = None, **keywords: Any) -> Any:
+    # like the norm: slope 0 where all values are equal
+    variance = np.var(a, axis=axis, dtype=dtype, **keywords)
+    zero = variance == 0
+    return np.where(zero, 0.0, np.sqrt(np.where(zero, 1.0, variance)))[()]
 
 
 @implements(np.cumsum)
@@ -209,27 +234,35 @@ def _np_nansum(a: Any, axis: Axis = None, **keywords: Any) -> Any:
 def _np_nanmean(a: Any, axis: Axis = None, *, keepdims: Any = False) -> Any:
     known = ~np.isnan(a)
     total = np.sum(np.where(known, a, 0.0), axis=axis, keepdims=keepdims)
-    return total / np.sum(known, axis=axis, keepdims=keepdims)
+    return total / np.sum(known, axis=axis, keepdims=keepdims, dtype=total.dtype)
 
 
 # No gradient, by choice: positions and truth values.
-for _name, _function in {"argmax": np.argmax, "argmin": np.argmin}.items():
-    _primitive = primitive(
-        _name, lambda x, axis, function=_function: function(x, axis=axis), kind=Kind.CONSTANT
+def _flat_reduction(function: Callable[..., Any]) -> None:
+    flat = primitive(
+        function.__name__, lambda x, axis: function(x, axis=axis), kind=Kind.CONSTANT
     )
-    implements(_function)(lambda a, axis=None, primitive=_primitive: primitive(a, axis=axis))
-for _name, _function in {"all": np.all, "any": np.any, "count_nonzero": np.count_nonzero}.items():
-    _primitive = primitive(
-        _name, lambda x, axis, function=_function: function(x, axis=axis), kind=Kind.CONSTANT
-    )
-    implements(_function)(lambda a, axis=None, primitive=_primitive: primitive(a, axis=axis))
+
+    @implements(function)
+    def code(a: Any, axis: Axis = None, *, keepdims: Any = False) -> Any:
+        y = flat(a, axis=axis)
+        return _spread(y, a, axes(axis, np.ndim(a))) if _kept(keepdims) else y
+
+
+for _function in (np.argmax, np.argmin, np.all, np.any, np.count_nonzero):
+    _flat_reduction(_function)
 _argsort = primitive(
-    "argsort", lambda x, axis: np.argsort(x, axis=axis, kind="stable"), kind=Kind.CONSTANT
+    "argsort",
+    lambda x, axis, kind: np.argsort(x, axis=axis, kind=kind),
+    kind=Kind.CONSTANT,
 )
 
 
 @implements(np.argsort)
 def _np_argsort(
-    a: Any, axis: int | None = -1, kind: Any = None, order: Any = None, *, stable: Any = None
+    a: Any, axis: int | None = -1, kind: Any = None, *, stable: Any = None
 ) -> Any:
-    return _argsort(np.ravel(a), axis=0) if axis is None else _argsort(a, axis=axis)
+    kind = "stable" if stable else kind  # as asked for: ties must come out as in plain numpy
+    if axis is None:
+        return _argsort(np.ravel(a), axis=0, kind=kind)
+    return _argsort(a, axis=axis, kind=kind)

@@ -221,19 +221,29 @@ def _split_points(length: int, sections: Any) -> list[int]:
     return [int(i) for i in sections]
 
 
-@implements(np.array_split, np.split)
+@implements(np.split)
 def _np_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> Any:
+    length = np.shape(ary)[axis]
+    if isinstance(indices_or_sections, (int, np.integer)) and length % indices_or_sections:
+        raise ValueError(f"np.split: {length} does not divide into {indices_or_sections} parts")
+    return np.array_split(ary, indices_or_sections, axis)
+
+
+@implements(np.array_split)
+def _np_array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> Any:
     cuts = [0, *_split_points(np.shape(ary)[axis], indices_or_sections), np.shape(ary)[axis]]
     lead = (slice(None),) * axes(axis, np.ndim(ary))[0]
     return [ary[(*lead, slice(a, b))] for a, b in zip(cuts, cuts[1:], strict=False)]
 
 
 @implements(np.roll)
-def _np_roll(a: Any, shift: int, axis: int | None = None) -> Any:
+def _np_roll(a: Any, shift: Any, axis: Any = None) -> Any:
     if axis is None:
         return np.reshape(np.roll(np.ravel(a), shift, 0), np.shape(a))
-    n = np.shape(a)[axis]
-    return np.take(a, (np.arange(n) - shift) % max(n, 1), axis=axis)
+    for by, over in np.broadcast(shift, axis):
+        n = np.shape(a)[over]
+        a = np.take(a, (np.arange(n) - by) % max(n, 1), axis=over)
+    return a
 
 
 @implements(np.repeat)
@@ -298,12 +308,17 @@ def _np_ones_like(a: Any, dtype: Any = None, shape: Any = None) -> Any:
 
 @implements(np.full_like)
 def _np_full_like(a: Any, fill_value: Any, dtype: Any = None, shape: Any = None) -> Any:
-    return np.ones(np.shape(a) if shape is None else shape, dtype or a.dtype) * fill_value
+    ones = np.ones(np.shape(a) if shape is None else shape, dtype or a.dtype)
+    if not hasattr(fill_value, "_softtape_record"):
+        return np.full_like(ones, fill_value)
+    return ones * fill_value
 
 
 @implements(np.result_type)
 def _np_result_type(*arrays_and_dtypes: Any) -> Any:
-    return np.result_type(*(getattr(a, "dtype", a) for a in arrays_and_dtypes))
+    return np.result_type(
+        *(a.dtype if hasattr(a, "_softtape_record") else a for a in arrays_and_dtypes)
+    )
 
 
 @implements(np.iscomplexobj)

@@ -61,7 +61,7 @@ class _Search:
         stack = [(number, scale)]
         while stack:
             number, scale = stack.pop()
-            op, args, attrs = self.graph.nodes[number]
+            op, args, _ = self.graph.nodes[number]
             if not self.active[number]:
                 self._constant(number, scale)
             elif self._is_square(op, args):

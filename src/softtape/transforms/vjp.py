@@ -50,9 +50,15 @@ def pullback(graph: Graph, values: Sequence[Any], seeds: Mapping[int, Any]) -> d
             known = cotangents.get(a)
             cotangents[a] = part if known is None else known + part
     return {
-        key: found[key] if key in found else np.zeros(np.shape(values[number]))[()]
+        key: found[key] if key in found else zeros(values[number])
         for key, number in graph.inputs.items()
     }
+
+
+def zeros(value: Any) -> Any:
+    """Return the derivative that is nowhere: plain zeros, as many as ``value`` and as wide."""
+    wanted = getattr(value, "dtype", None)
+    return np.zeros(np.shape(value), np.float32 if wanted == np.float32 else float)[()]
 
 
 def _in_dtype(cotangent: Any, operand: Any) -> Any:
