@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-import unittest
+import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, TypeVar, overload
+from typing import Any, NamedTuple, TypeVar, overload
 
 import pytest
 
@@ -16,9 +15,8 @@ MARK = "soft_test"
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What ``soft_test(...)`` takes.
+class Options(NamedTuple):
+    """What ``soft_test(...)`` takes (a tuple, since a dataclass would slow every pytest start).
 
     Attributes:
         weight: Factor of the test's loss in the total loss; 0 measures the test without fitting.
@@ -111,8 +109,9 @@ def options_of(item: pytest.Item) -> Options | None:
                 f"{item.nodeid}: soft_test takes its options by keyword, not {mark.args!r}"
             )
         given.update(mark.kwargs)
+    unittest: Any = sys.modules.get("unittest")  # not worth importing in every run
     if not isinstance(item, pytest.Function) or (
-        item.cls is not None and issubclass(item.cls, unittest.TestCase)
+        unittest is not None and item.cls is not None and issubclass(item.cls, unittest.TestCase)
     ):
         raise pytest.UsageError(
             f"{item.nodeid}: a soft test is a function or a method of a plain class; "

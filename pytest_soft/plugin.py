@@ -1,41 +1,49 @@
 """The hooks. Each is thin: what they call can be tested without pytest.
 
 This module is imported in every pytest run of an environment that has pytest-soft, so it imports
-neither numpy nor softtape; what needs them is imported when a soft test or ``--soft-fit`` does.
+neither numpy nor softtape, nor what else only a run with soft tests needs.
 """
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Generator
-from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_soft.collect import MARK, Options, options_of
-from pytest_soft.loss import LossError, loss_of
 from pytest_soft.settings import Settings, add_options
-from pytest_soft.verdict import TestLoss, Verdict, judge
 
 if TYPE_CHECKING:
     from pytest_soft.summary import FitSummary
+    from pytest_soft.verdict import TestLoss, Verdict
 
 __all__: list[str] = []
 
-@dataclass
 class Run:
-    """What one pytest run knows of soft tests; in a worker and in the controller alike."""
+    """What one pytest run knows of soft tests; in a worker and in the controller alike.
 
-    settings: Settings
-    options: dict[str, Options] = field(default_factory=dict)
-    tests: dict[str, TestLoss] = field(default_factory=dict)
-    fit: FitSummary | None = None
+    Attributes:
+        settings: What the user asked for.
+        options: What the authors of the soft tests asked for, by test id.
+        tests: What the check measured, by test id.
+        fit: What the fit has to say, if there was one.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        """Know nothing but the settings."""
+        self.settings = settings
+        self.options: dict[str, Options] = {}
+        self.tests: dict[str, TestLoss] = {}
+        self.fit: FitSummary | None = None
 
     def verdict(self) -> Verdict | None:
         """Return the verdict, or None for a run that has nothing to do with soft tests."""
         if not (self.tests or self.settings.asked):
             return None
+        from pytest_soft.verdict import judge
+
         return judge(
             self.tests,
             threshold=self.settings.threshold,
@@ -88,6 +96,8 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     options = pyfuncitem.config.stash[RUN].options.get(pyfuncitem.nodeid)
     if options is None:
         return None
+    from pytest_soft.loss import LossError, loss_of
+
     wanted = inspect.signature(pyfuncitem.obj).parameters
     returned = pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in wanted})
     fitting: Any = pyfuncitem.config.pluginmanager.get_plugin("soft-fitting")
@@ -116,7 +126,7 @@ def pytest_runtest_makereport(
     options = item.config.stash[RUN].options.get(item.nodeid)
     if options is not None and report.when != "teardown":
         loss, cases = item.stash.get(_LOSS, (None, 0)) if report.when == "call" else (None, 0)
-        soft = {"loss": loss, "cases": cases, **asdict(options)}
+        soft = {"loss": loss, "cases": cases, **options._asdict()}
         report.soft = soft  # type: ignore[attr-defined]  # reports take extra plain data
     return report
 
@@ -134,6 +144,8 @@ class _Collector:
         if soft is None or (report.skipped and not expected):
             return
         if report.when == "call" or report.failed:
+            from pytest_soft.verdict import TestLoss
+
             self._run.tests[report.nodeid] = TestLoss(**soft, counts=not expected)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import pytest
 
@@ -23,9 +23,8 @@ _NAMES = {
 _TYPES = {"float": float, "int": int, "string": str}
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What the user asked for.
+class Settings(NamedTuple):
+    """What the user asked for (a tuple, since a dataclass would slow every pytest start).
 
     Attributes:
         fit: Fill in the blanks before the tests run.
