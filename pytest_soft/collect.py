@@ -78,17 +78,21 @@ def read_options(given: Mapping[str, Any]) -> Options:
     unknown = sorted(given.keys() - {"weight", "threshold"})
     if unknown:
         raise TypeError(f"soft_test has no option {unknown[0]!r}; it takes weight= and threshold=")
-    options = Options(**given)
-    for name, value in (("weight", options.weight), ("threshold", options.threshold)):
-        if value is None and name == "threshold":
-            continue
-        if isinstance(value, bool) or not hasattr(value, "__float__"):
-            raise TypeError(f"soft_test({name}=...) takes a number, not {value!r}")
+    # plain floats: numpy's do not travel from a worker of pytest-xdist
+    options = Options(**{name: _number(name, value) for name, value in given.items()})  # type: ignore[arg-type]
     if not (math.isfinite(options.weight) and options.weight >= 0):
         raise ValueError(f"soft_test(weight={options.weight!r}): a weight is 0 or more, and finite")
     if options.threshold is not None and math.isnan(options.threshold):
         raise ValueError("soft_test(threshold=nan) could never be met")
     return options
+
+
+def _number(name: str, value: Any) -> float | None:
+    if value is None and name == "threshold":
+        return None
+    if isinstance(value, bool) or not hasattr(value, "__float__") or getattr(value, "ndim", 0):
+        raise TypeError(f"soft_test({name}=...) takes a number, not {value!r}")
+    return float(value)
 
 
 def options_of(item: pytest.Item) -> Options | None:

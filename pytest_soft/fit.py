@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,10 +18,11 @@ from pytest_soft.solve import Goal, Groups, Solution, group_by_key, set_values, 
 from pytest_soft.summary import FitSummary, ParamChange, Trouble
 from pytest_soft.trace import Traces, Tracing, first_non_finite
 from softtape import Param, SoftError, store
+from softtape.errors import ParamWarning
 from softtape.graph import Graph
 from softtape.objective import Term, TrialError
 from softtape.optimize import Progress, Status
-from softtape.param import declared, peek, starting_value
+from softtape.param import declared, forget, peek, starting_value, stored_or_declared
 
 __all__ = ["Fit"]
 
@@ -94,15 +97,21 @@ class Fit:
         if not start:
             self._give_up("no Param", _NO_PARAMS)
         self._refuse_non_finite(terms, tracings)
-        groups = group_by_key(list(start))
-        old = {key: _stored_or_declared(params[0]) for key, params in groups.items()}
         limits = {item.nodeid: o.threshold for item, o in self._tests.items()}
-        solution = solve(
-            terms, start, self._goal, limits=limits, callback=self._callback
-        )
+        try:
+            solution = solve(terms, start, self._goal, limits=limits, callback=self._callback)
+        except BaseException:
+            # nothing will be stored, so the check must not run on trial values either
+            _forget(key for term in terms for key in term.starts)
+            raise
         groups = group_by_key(list(solution.values))
+        old = {key: stored_or_declared(params[0]) for key, params in groups.items()}
+        if not solution.improved:  # a move on level ground is not worth a diff
+            kept = {key: solution.values[key] if v is None else v for key, v in old.items()}
+            solution = replace(solution, values=kept)
+            set_values(groups, kept)
         self._report(solution, terms, groups, old)
-        self._store(groups, old, solution.improved)
+        self._store(groups, old)
 
     # ---- tracing
 
@@ -112,7 +121,12 @@ class Fit:
         tracings: dict[str, Tracing] = {}
         terms: list[Term] = []
         for item, following in zip(items, [*items[1:], None], strict=True):
-            tracing, failure = self._traces.trace(item, following)
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always", ParamWarning)
+                tracing, failure = self._traces.trace(item, following)
+            # others come again in the check, where pytest reports them
+            said = [w.message for w in caught if issubclass(w.category, ParamWarning)]
+            self.summary.notes += map(str, said)
             if failure is not None:
                 self._trouble(f"{failure.nodeid} failed while it was traced", failure.text)
             elif tracing.graph is not None:
@@ -129,7 +143,7 @@ class Fit:
         set_values(group_by_key(list(values)), values)
         tracing, failure = self._traces.trace(item)
         if failure is not None:
-            raise TrialError(failure.text.strip().splitlines()[-1])
+            raise TrialError(_in_a_line(failure.text))
         if tracing.graph is None:
             raise TrialError("the test was skipped at this point")
         return tracing.graph
@@ -175,7 +189,7 @@ class Fit:
         summary.steps, summary.evaluations = solution.steps, solution.evaluations
         summary.retraces = solution.retraces
         summary.params = [
-            _change(params[0], old.get(key), solution.values[key])
+            _change(params[0], old[key], solution.values[key])
             for key, params in groups.items()
         ]
         summary.interrupted = result.status is Status.INTERRUPTED
@@ -200,9 +214,9 @@ class Fit:
 
     # ---- storing
 
-    def _store(self, groups: Groups, old: Mapping[str, Any], improved: bool) -> None:
-        """Store what improved; with a dry run, only say what would be stored."""
-        for file, entries in _entries(groups, old, improved).items():
+    def _store(self, groups: Groups, old: Mapping[str, Any]) -> None:
+        """Store what moved; with a dry run, only say what would be stored."""
+        for file, entries in _entries(groups, old).items():
             path = store.path_for(file)
             shown = _relative(path)
             try:
@@ -218,9 +232,7 @@ class Fit:
             (self.summary.stored if preview else self.summary.unchanged).append(shown)
 
 
-def _entries(
-    groups: Groups, old: Mapping[str, Any], improved: bool
-) -> dict[str, dict[str, store.Entry]]:
+def _entries(groups: Groups, old: Mapping[str, Any]) -> dict[str, dict[str, store.Entry]]:
     """Return the entries to store, by source file: what moved, and what was stored before.
 
     What was stored before is there for its ``start``, which may have changed in the source.
@@ -231,20 +243,26 @@ def _entries(
         if param.file is None:
             continue
         known = store.load(store.path_for(param.file))
-        moved = old.get(key) is None or not np.array_equal(peek(param), old[key])
-        if param.name in known or (moved and (improved or old.get(key) is None)):
+        moved = old[key] is None or not np.array_equal(peek(param), old[key])
+        if moved or param.name in known:
             start = store.describe_start(... if param.start is None else param.start)
             entry = store.Entry(peek(param), start)
             files.setdefault(param.file, {})[param.name] = entry
     return files
 
 
-def _stored_or_declared(param: Param) -> Any:
-    """Return the value before the fit; None for a blank never filled in."""
-    try:
-        return peek(param)
-    except SoftError:
-        return None
+def _forget(keys: Iterable[str]) -> None:
+    """Let these Params take their stored or declared values again."""
+    for params in group_by_key(list(keys)).values():
+        for param in params:
+            forget(param)
+
+
+def _in_a_line(failure: str) -> str:
+    """Return the message and the place of a failure that pytest described at length."""
+    lines = failure.strip().splitlines()
+    messages = [line[1:].strip() for line in lines if line.startswith("E ")]
+    return f"{messages[-1]} ({lines[-1]})" if messages else lines[-1]
 
 
 def _unreached(reached: set[str]) -> list[str]:

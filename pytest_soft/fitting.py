@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from pytest_soft.fit import Fit
-from pytest_soft.plugin import RUN
 from pytest_soft.report.progress import Progress
+from pytest_soft.run import RUN
+from pytest_soft.settings import runs_tests
 from pytest_soft.solve import Goal
 from pytest_soft.summary import FitSummary
 from pytest_soft.trace import AT_IMPORT, TRACING, in_fixture, read_by
@@ -107,6 +108,6 @@ _FITTING = pytest.StashKey[bool]()
 def _will_run_tests(session: pytest.Session) -> bool:
     """Whether pytest's own loop is going to run tests in this process."""
     config = session.config
-    if config.option.collectonly or config.pluginmanager.hasplugin("dsession"):
+    if not runs_tests(config) or config.pluginmanager.hasplugin("dsession"):
         return False
     return not session.testsfailed or bool(config.option.continue_on_collection_errors)

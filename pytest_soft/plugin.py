@@ -6,54 +6,19 @@ neither numpy nor softtape, nor what else only a run with soft tests needs.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Generator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
-from pytest_soft.collect import MARK, Options, options_of
+from pytest_soft.collect import MARK, options_of
+from pytest_soft.run import RUN, Run
 from pytest_soft.settings import Settings, add_options
-
-if TYPE_CHECKING:
-    from pytest_soft.summary import FitSummary
-    from pytest_soft.verdict import TestLoss, Verdict
 
 __all__: list[str] = []
 
-class Run:
-    """What one pytest run knows of soft tests; in a worker and in the controller alike.
 
-    Attributes:
-        settings: What the user asked for.
-        options: What the authors of the soft tests asked for, by test id.
-        tests: What the check measured, by test id.
-        fit: What the fit has to say, if there was one.
-    """
-
-    def __init__(self, settings: Settings) -> None:
-        """Know nothing but the settings."""
-        self.settings = settings
-        self.options: dict[str, Options] = {}
-        self.tests: dict[str, TestLoss] = {}
-        self.fit: FitSummary | None = None
-
-    def verdict(self) -> Verdict | None:
-        """Return the verdict, or None for a run that has nothing to do with soft tests."""
-        if not (self.tests or self.settings.asked):
-            return None
-        from pytest_soft.verdict import judge
-
-        return judge(
-            self.tests,
-            threshold=self.settings.threshold,
-            asked=self.settings.asked,
-            fit_failures=tuple(t.title for t in self.fit.troubles) if self.fit else (),
-        )
-
-
-RUN = pytest.StashKey[Run]()
-_LOSS = pytest.StashKey[tuple[float, int]]()
+_LOSS = pytest.StashKey[tuple[float | None, int]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -65,9 +30,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     """Before any user code is imported, seal the Params of a run that will fit."""
     if early_config.known_args_namespace.soft_fit:
-        from pytest_soft.fitting import Fitting
-
-        early_config.pluginmanager.register(Fitting(early_config), "soft-fitting")
+        _register_fitting(early_config)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -78,11 +41,20 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     run = config.stash[RUN] = Run(Settings.of(config))
     config.pluginmanager.register(_Collector(run), "soft-losses")
+    if run.settings.fit:
+        _register_fitting(config)  # where the plugin was loaded too late to do so before
 
 
-@pytest.hookimpl(tryfirst=True)
+def _register_fitting(config: pytest.Config) -> None:
+    if not config.pluginmanager.has_plugin("soft-fitting"):
+        from pytest_soft.fitting import Fitting
+
+        config.pluginmanager.register(Fitting(config), "soft-fitting")
+
+
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Read what the authors of soft tests asked for."""
+    """Read what the authors of soft tests asked for; last, since hooks may add marks too."""
     run = config.stash[RUN]
     for item in items:
         options = options_of(item)
@@ -98,16 +70,21 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
         return None
     from pytest_soft.loss import LossError, loss_of
 
-    wanted = inspect.signature(pyfuncitem.obj).parameters
+    pyfuncitem.stash[_LOSS] = None, 0  # a rerun must not show the loss of the run before
+    # pytest's own list of them, which knows defaults and mock.patch; not public
+    wanted = pyfuncitem._fixtureinfo.argnames
     returned = pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in wanted})
     fitting: Any = pyfuncitem.config.pluginmanager.get_plugin("soft-fitting")
     if fitting is not None and fitting.record(pyfuncitem, returned):
         return True
+    problem = ""
     try:
         loss, cases = loss_of(returned)
     except LossError as error:
+        problem = str(error)
+    if problem:  # not in the handler, or pytest shows our own exception before this one
         file, line, _ = pyfuncitem.location
-        pytest.fail(f"{file}:{(line or 0) + 1}: the soft test {error}", pytrace=False)
+        pytest.fail(f"{file}:{(line or 0) + 1}: the soft test {problem}", pytrace=False)
     pyfuncitem.stash[_LOSS] = loss, cases
     if options.threshold is not None and loss > options.threshold:
         pytest.fail(
@@ -124,7 +101,7 @@ def pytest_runtest_makereport(
     """Put the loss on the report, as plain numbers, so that it also travels from a worker."""
     report = yield
     options = item.config.stash[RUN].options.get(item.nodeid)
-    if options is not None and report.when != "teardown":
+    if options is not None:
         loss, cases = item.stash.get(_LOSS, (None, 0)) if report.when == "call" else (None, 0)
         soft = {"loss": loss, "cases": cases, **options._asdict()}
         report.soft = soft  # type: ignore[attr-defined]  # reports take extra plain data
@@ -139,14 +116,21 @@ class _Collector:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take the loss of a test that was not skipped; of a rerun test, the last one."""
-        soft = getattr(report, "soft", None)
+        soft, tests = getattr(report, "soft", None), self._run.tests
         expected = hasattr(report, "wasxfail")
         if soft is None or (report.skipped and not expected):
             return
-        if report.when == "call" or report.failed:
-            from pytest_soft.verdict import TestLoss
+        from dataclasses import replace
 
-            self._run.tests[report.nodeid] = TestLoss(**soft, counts=not expected)
+        from pytest_soft.verdict import TestLoss
+
+        if report.when == "teardown":
+            if report.failed and report.nodeid in tests:
+                tests[report.nodeid] = replace(tests[report.nodeid], error=True)
+        elif report.when == "call" or report.failed:
+            strict = report.failed and str(report.longrepr).startswith("[XPASS(strict)]")
+            test = TestLoss(**soft, counts=not (expected or strict))
+            tests[report.nodeid] = replace(test, error=report.failed and not test.failed)
 
 
 def pytest_report_teststatus(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
-__all__ = ["Settings", "add_options"]
+__all__ = ["Settings", "add_options", "runs_tests"]
 
 _NAMES = {
     "threshold": ("float", "LOSS", "the total loss to reach, and to keep to in a check"),
@@ -34,7 +34,7 @@ class Settings(NamedTuple):
         max_steps: Most steps, or None.
         timeout: Most seconds, or None.
         seed: Fixes all randomness.
-        asked: Whether soft tests were asked for on the command line.
+        asked: Whether soft tests were asked for on the command line of a run that runs tests.
     """
 
     fit: bool
@@ -55,9 +55,10 @@ class Settings(NamedTuple):
         """
         given = {name: config.getoption(f"soft_{name}") for name in _NAMES}
         asked = bool(config.getoption("soft_fit")) or given["threshold"] is not None
+        asked = asked and runs_tests(config)
         for name in _NAMES:
             if given[name] is None:
-                given[name] = config.getini(f"soft_{name}")
+                given[name] = _ini(config, f"soft_{name}")
         made = cls(
             fit=bool(config.getoption("soft_fit")),
             dry_run=bool(config.getoption("soft_dry_run")),
@@ -82,6 +83,19 @@ class Settings(NamedTuple):
             raise pytest.UsageError(f"soft_timeout is {self.timeout}: it must be above 0 seconds")
         if self.seed < 0:
             raise pytest.UsageError(f"soft_seed is {self.seed}: it must be 0 or more")
+
+
+def _ini(config: pytest.Config, name: str) -> Any:
+    try:
+        return config.getini(name)
+    except (TypeError, ValueError, pytest.UsageError) as error:  # which does not name the option
+        raise pytest.UsageError(f"{name} in {config.inipath}: {error}") from error
+
+
+def runs_tests(config: pytest.Config) -> bool:
+    """Whether this run calls test functions: not with ``--collect-only`` and its like."""
+    options = ("collectonly", "setuponly", "setupplan")
+    return not any(getattr(config.option, name, False) for name in options)
 
 
 def add_options(parser: pytest.Parser) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from softtape import Param, SoftError
 from softtape.objective import Layout, Objective, ShapeOfProblemChanged, Term
@@ -112,13 +113,16 @@ def solve(
     Raises:
         SoftError: The optimizer does not fit the losses, or the start has no finite loss.
     """
+    # tests that are only measured must not disturb the fit where they cannot be evaluated
+    counted = [term for term in terms if term.weight]
     before: float | None = None
     steps = evaluations = 0
     remaining, threshold = goal.timeout, goal.threshold
     while True:
         groups = group_by_key(sorted(start))
-        problem = _problem(terms, groups)
+        problem = _problem(counted, groups)
         theta = problem.layout.pack(start)
+        before = problem.value(theta) if before is None else before
         with_residuals = problem.has_residuals
         optimizer, reason = choose(
             goal.optimizer, n_params=theta.size, has_residuals=with_residuals
@@ -135,13 +139,12 @@ def solve(
         )
         steps, evaluations = steps + result.steps, evaluations + result.evaluations
         remaining = None if remaining is None else max(remaining - result.seconds, 0.0)
-        before = problem.value(theta) if before is None else before
         values = problem.layout.unpack(result.theta)
         set_values(groups, values)
         if isinstance(result.error, ShapeOfProblemChanged):
             start = {**{key: v for t in terms for key, v in t.starts.items()}, **values}
             continue
-        losses = problem.losses(result.theta)
+        losses = _losses(terms, problem, result.theta)
         if result.status is Status.THRESHOLD and _misses(terms, losses, limits):
             start, threshold = values, None
             continue
@@ -154,13 +157,21 @@ def solve(
             reason=reason,
             steps=steps,
             evaluations=evaluations,
-            retraces=problem.retraces,
+            retraces=sum(term.traces - 1 for term in terms),
             last_failure=problem.last_failure,
         )
 
 
 def _problem(terms: Sequence[Term], groups: Groups) -> Objective:
     return Objective(terms, Layout({key: params[0].shape for key, params in groups.items()}))
+
+
+def _losses(terms: Sequence[Term], problem: Objective, theta: NDArray[np.float64]) -> list[float]:
+    """Return the loss of each test, without its weight; inf where it cannot be evaluated."""
+    measured = [Objective([term], problem.layout) for term in terms if not term.weight]
+    found = dict(zip(problem.terms, problem.losses(theta), strict=True))
+    found |= {each.terms[0]: each.losses(theta)[0] for each in measured}
+    return [float(found[term]) for term in terms]  # numpy's do not travel from a worker
 
 
 def _bounds(groups: Groups, layout: Layout) -> Bounds:

@@ -19,7 +19,8 @@ class ParamChange:
         shape: Shape of its value.
         old: Its value before, for a number; None for an array, or a blank never filled in.
         new: Its value after, for a number; None for an array.
-        change: Root mean square of the change of its elements, in its own unit.
+        change: Root mean square of the change of its elements, in its own unit; NaN for a blank
+            that had no value.
         at_bound: Whether (an element of) it lies on one of its bounds.
     """
 

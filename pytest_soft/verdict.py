@@ -22,6 +22,8 @@ class TestLoss:
         weight: Its factor in the total.
         threshold: The limit on its own loss, or None.
         counts: False for a test expected to fail (xfail): shown, but no part of the total.
+        error: Whether pytest failed it for another reason: an error in its teardown, or a strict
+            xfail that passed.
     """
 
     __test__ = False  # the name begins with Test, but pytest shall not collect it
@@ -31,6 +33,7 @@ class TestLoss:
     weight: float = 1.0
     threshold: float | None = None
     counts: bool = True
+    error: bool = False
 
     @property
     def failed(self) -> bool:
@@ -74,7 +77,7 @@ def judge(
     counted = {name: test for name, test in tests.items() if test.counts}
     losses = [test.weight * test.loss for test in counted.values() if test.loss is not None]
     # fsum rounds once, so that the total does not depend on the order in which tests ran
-    total = fsum(losses) if losses else None
+    total = _sum(losses) if losses else None
     reasons = list(fit_failures)
     if asked and total is None and not counted:
         reasons.append("no soft test ran")
@@ -84,9 +87,19 @@ def judge(
     above = sum(test.failed and test.loss is not None for test in counted.values())
     if above:
         reasons.append(f"{_count(above, 'test')} above the threshold of the test")
+    errors = sum(test.error for test in tests.values())
+    if errors:
+        reasons.append(f"{_count(errors, 'test')} failed for another reason than the loss")
     if threshold is not None and total is not None and not total <= threshold:
         reasons.append(f"the total loss {total:.6g} is above the threshold {threshold:.6g}")
     return Verdict(not reasons, total, threshold, tuple(reasons))
+
+
+def _sum(losses: list[float]) -> float:
+    try:
+        return fsum(losses)
+    except OverflowError:  # where sum() gives inf
+        return sum(losses)
 
 
 def _count(n: int, noun: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from math import isnan
 from typing import TypeAlias
 
 from pytest_soft.summary import FitSummary, ParamChange
@@ -98,6 +99,7 @@ def _moved(param: ParamChange) -> str:
     if param.new is None:
         shape = " x ".join(str(n) for n in param.shape)
         moved = "not moved" if param.change == 0 else f"changed by {param.change:.3g} (rms)"
+        moved = "filled in" if isnan(param.change) else moved
         return f"[{shape}] {moved}{bound}"
     old = "..." if param.old is None else f"{param.old:.10g}"
     return f"{old} -> {param.new:.10g}{bound}"

@@ -13,7 +13,7 @@ A node is a bare tuple because recording appends one for every operation of the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -53,11 +53,12 @@ class Graph:
         """Return the number of nodes."""
         return len(self.nodes)
 
-    def active(self) -> list[bool]:
-        """Tell for each node whether it depends on an input."""
+    def active(self, roots: Iterable[int] | None = None) -> list[bool]:
+        """Tell for each node whether it depends on one of ``roots``, by default on an input."""
+        sources = set(self.inputs.values() if roots is None else roots)
         active: list[bool] = []
-        for op, args, _ in self.nodes:
-            active.append(op == INPUT or any(active[a] for a in args))
+        for number, (_, args, _) in enumerate(self.nodes):
+            active.append(number in sources or any([active[a] for a in args]))
         return active
 
     def __str__(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import linecache
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,11 @@ import numpy as np
 
 __all__ = ["Location", "user_location"]
 
-_INNER = (str(Path(__file__).parent), str(Path(np.__file__).parent), "<__array_function__")
+_INNER = (
+    f"{Path(__file__).parent}{os.sep}",
+    f"{Path(np.__file__).parent}{os.sep}",
+    "<__array_function__",
+)
 
 
 @dataclass(frozen=True, slots=True)

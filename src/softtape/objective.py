@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from softtape.engines import Program
 from softtape.errors import SoftError
 from softtape.graph import Graph
-from softtape.transforms import jacobian, residuals, simplify, value_and_gradient
+from softtape.groups import Case, CaseError, Group, Kind, Share
+from softtape.transforms.batch import signature
+from softtape.transforms.prune import prune
 
 __all__ = ["Layout", "Objective", "ShapeOfProblemChanged", "Term", "TrialError"]
 
@@ -69,31 +70,6 @@ class Layout:
         return values
 
 
-class _Path:
-    """One path through a test: its graph, and the programs made of it when first asked for."""
-
-    def __init__(self, graph: Graph) -> None:
-        self.graph = simplify(graph)
-
-    @cached_property
-    def value(self) -> Program:
-        return Program(self.graph)
-
-    @cached_property
-    def gradient(self) -> Program:
-        return Program(simplify(value_and_gradient(self.graph)))
-
-    @cached_property
-    def residuals(self) -> Graph | None:
-        return residuals(self.graph)
-
-    @cached_property
-    def jacobian(self) -> Program:
-        if self.residuals is None:
-            raise ShapeOfProblemChanged("a test took a path whose loss is no sum of squares")
-        return Program(simplify(jacobian(self.residuals)))
-
-
 class Term:
     """One test's share of 𝓛.
 
@@ -117,52 +93,36 @@ class Term:
         self.weight = weight
         self.traces = 1
         self._trace = trace
-        self._paths = [_Path(graph)]
+        self.paths: dict[Hashable, Case] = {}
+        self.starts: dict[str, Any] = {}
+        self.path: Hashable = None
+        self.path = self._add(graph)
 
-    @property
-    def starts(self) -> dict[str, Any]:
-        """The Params that its known paths reach, by key, with a value they had."""
-        return {key: v for path in self._paths for key, v in path.graph.start.items()}
+    def _add(self, graph: Graph) -> Hashable:
+        """Keep the path of ``graph``, the oldest making room, and return its signature."""
+        graph = prune(graph)
+        path = signature(graph)
+        self.paths[path] = Case(graph, self.weight)
+        if len(self.paths) > _MOST_PATHS:
+            del self.paths[next(p for p in self.paths if p not in (path, self.path))]
+        for key, value in graph.start.items():
+            self.starts.setdefault(key, value)
+        return path
 
-    @property
-    def has_residuals(self) -> bool:
-        """Whether the loss is visibly a sum of squares on all known paths."""
-        return all(path.residuals is not None for path in self._paths)
-
-    def run(self, kind: str, inputs: Mapping[str, Any]) -> tuple[_Path, list[Any]]:
-        """Evaluate on the path that ``inputs`` take, tracing the test again if it is unknown."""
-        for i, path in enumerate(self._paths):
-            outputs = _run(path, kind, inputs)
-            if outputs is not None:
-                if i:  # the path of this point is the likeliest at the next one
-                    self._paths.insert(0, self._paths.pop(i))
-                return path, outputs
-        path = _Path(self._trace(inputs))
+    def trace_again(self, inputs: Mapping[str, Any]) -> Hashable:
+        """Trace the test where the Params are ``inputs``, and return the path it takes."""
+        path = self._add(self._trace(inputs))
         self.traces += 1
-        self._paths.insert(0, path)
-        if not path.graph.inputs.keys() <= inputs.keys():
+        if not self.paths[path].graph.inputs.keys() <= inputs.keys():
             raise ShapeOfProblemChanged(f"{self.name} took a path that reaches another Param")
-        del self._paths[_MOST_PATHS:]
-        # These values took this path just now: guards that rounding lets the engine see
-        # differently, at the very border of a branch, do not count.
-        outputs = _run(path, kind, inputs, guarded=False)
-        assert outputs is not None
-        return path, outputs
-
-
-def _run(
-    path: _Path, kind: str, inputs: Mapping[str, Any], *, guarded: bool = True
-) -> list[Any] | None:
-    program: Program = getattr(path, kind)
-    try:
-        return program.run(inputs, guarded=guarded)
-    except (ArithmeticError, np.linalg.LinAlgError) as error:
-        raise TrialError(str(error)) from error
+        return path
 
 
 class Objective:
     """The total loss 𝓛(θ) = Σ weight · loss, over tests in their given order.
 
+    Tests that take the same path are evaluated together. Each evaluation checks the guards of
+    every test; one whose guards broke moves to the path it takes now, known or traced anew.
     Where a test cannot be evaluated, 𝓛 is infinite, which tells an optimizer to shorten its step.
 
     Args:
@@ -171,99 +131,144 @@ class Objective:
     """
 
     def __init__(self, terms: Sequence[Term], layout: Layout) -> None:
-        """Keep the terms; nothing is evaluated yet."""
+        """Group the tests by their paths; nothing is evaluated yet."""
         self.terms = terms
         self.layout = layout
         self.last_failure: str | None = None
+        self._groups: dict[Hashable, Group] = {}
+        for number, term in enumerate(terms):
+            self._join(number, term.path)
 
     @property
     def has_residuals(self) -> bool:
         """Whether 𝓛 is visibly a sum of squares."""
-        return all(term.has_residuals for term in self.terms)
+        return all(g.has_residuals for g in self._groups.values() if g.members)
 
     @property
     def retraces(self) -> int:
         """How often a test was traced again because it took a new path."""
         return sum(term.traces - 1 for term in self.terms)
 
-    def losses(self, theta: NDArray[np.float64]) -> list[float]:
-        """Return the loss of each test, without its weight; inf where it cannot be evaluated."""
-        inputs = self.layout.unpack(theta)
-        losses = []
-        with np.errstate(all="ignore"):
-            for term in self.terms:
-                try:
-                    losses.append(float(term.run("value", inputs)[1][0]))
-                except TrialError as error:
-                    self.last_failure = f"{term.name}: {error}"
-                    losses.append(np.inf)
+    def losses(self, theta: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the loss of each test, without its weight; all inf if one cannot be evaluated."""
+        losses = np.full(len(self.terms), np.inf)
+        for group, share in self._shares("value", theta) or []:
+            losses[group.members] = share.losses
         return losses
 
     def value(self, theta: NDArray[np.float64], /) -> float:
         """Return 𝓛(θ)."""
-        total = 0.0
-        for term, loss in zip(self.terms, self.losses(theta), strict=True):
-            total += term.weight * loss
-        return total
+        shares = self._shares("value", theta)
+        return np.inf if shares is None else self._total(shares)
 
     def value_and_gradient(
         self, theta: NDArray[np.float64], /
     ) -> tuple[float, NDArray[np.float64]]:
         """Return 𝓛(θ) and its gradient, of the shape of θ."""
-        inputs, places = self.layout.unpack(theta), self.layout.slices
-        total, gradient = 0.0, np.zeros(theta.shape)
-        with np.errstate(all="ignore"):
-            for term in self.terms:
-                try:
-                    path, (loss, *parts) = term.run("gradient", inputs)
-                except TrialError as error:
-                    self.last_failure = f"{term.name}: {error}"
-                    return np.inf, np.full(theta.shape, np.nan)
-                total += term.weight * float(loss)
-                for key, part in zip(path.graph.inputs, parts, strict=True):
-                    gradient[places[key]] += term.weight * np.ravel(part)
-        return total, gradient
+        shares = self._shares("gradient", theta)
+        if shares is None:
+            return np.inf, np.full(theta.shape, np.nan)
+        gradient = np.zeros(theta.shape)
+        for _, share in shares:
+            for key, part in (share.gradient or {}).items():
+                gradient[self.layout.slices[key]] += np.ravel(part)
+        return self._total(shares), gradient
 
     def residuals_and_jacobian(
         self, theta: NDArray[np.float64], /
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return r, shape (m,), with 𝓛 = Σ r², and ∂r/∂θ, shape (m, n)."""
-        inputs = self.layout.unpack(theta)
-        rows: list[NDArray[np.float64]] = []
-        blocks: list[tuple[int, slice, Any]] = []
+        shares = self._shares("jacobian", theta)
+        if shares is None:
+            return np.full(1, np.inf), np.full((1, theta.size), np.nan)
+        parts = [share.residuals for _, share in shares if share.residuals is not None]
+        residuals = np.concatenate(parts) if parts else np.zeros(0)
+        matrix = np.zeros((len(residuals), theta.size))
         start = 0
-        with np.errstate(all="ignore"):
-            for term in self.terms:
-                try:
-                    path, outputs = term.run("jacobian", inputs)
-                except TrialError as error:
-                    self.last_failure = f"{term.name}: {error}"
-                    return np.full(1, np.inf), np.full((1, theta.size), np.nan)
-                start = self._collect(term, path, outputs, start, rows, blocks)
-        matrix = np.zeros((start, theta.size))
-        for row, place, block in blocks:
-            block = np.reshape(block, (-1, place.stop - place.start))
-            matrix[row : row + block.shape[0], place] = block
-        return np.concatenate(rows) if rows else np.zeros(0), matrix
+        for (_, share), part in zip(shares, parts, strict=True):
+            for key, rows in (share.rows or {}).items():
+                matrix[start : start + len(part), self.layout.slices[key]] = rows
+            start += len(part)
+        return residuals, matrix
 
-    def _collect(
+    def _total(self, shares: Sequence[tuple[Group, Share]]) -> float:
+        return float(sum(group.weights @ share.losses for group, share in shares))
+
+    # ---- paths
+
+    def _join(self, number: int, path: Hashable) -> Group:
+        """Put a test into the group of a path."""
+        case = self.terms[number].paths[path]
+        group = self._groups.get(path)
+        if group is None:
+            group = self._groups[path] = Group(case.graph)
+        group.add(number, case)
+        self.terms[number].path = path
+        return group
+
+    def _shares(
+        self, kind: Kind, theta: NDArray[np.float64]
+    ) -> list[tuple[Group, Share]] | None:
+        """Return what each group contributes, each test on the path it takes at ``theta``."""
+        inputs = self.layout.unpack(theta)
+        done: dict[int, Share] = {}
+        waiting = [group for group in self._groups.values() if group.members]
+        tried: dict[int, set[Hashable]] = {}
+        trusted: set[int] = set()
+        try:
+            with np.errstate(all="ignore"):
+                while waiting:
+                    group = waiting.pop(0)
+                    if kind == "jacobian" and not group.has_residuals:
+                        raise ShapeOfProblemChanged("a test took a path that is no sum of squares")
+                    share = group.share(kind, inputs, trusted)
+                    done[id(group)] = share
+                    for changed in self._move_broken(group, share, inputs, tried, trusted):
+                        done.pop(id(changed), None)
+                        if changed.members and changed not in waiting:
+                            waiting.append(changed)
+        except CaseError as error:
+            self.last_failure = f"{self.terms[error.member].name}: {error}"
+            return None
+        return [(g, done[id(g)]) for g in self._groups.values() if g.members]
+
+    def _move_broken(
         self,
-        term: Term,
-        path: _Path,
-        outputs: list[Any],
-        start: int,
-        rows: list[NDArray[np.float64]],
-        blocks: list[tuple[int, slice, Any]],
-    ) -> int:
-        """Note one test's residuals and Jacobian blocks; return the number of the next row."""
-        keys = list(path.graph.inputs)
-        count = len(outputs) // (1 + len(keys))
-        root = np.sqrt(term.weight)
-        for j in range(count):
-            residual = np.ravel(outputs[j]) * root
-            rows.append(residual)
-            for i, key in enumerate(keys):
-                block = outputs[count + j * len(keys) + i]
-                blocks.append((start, self.layout.slices[key], block * root))
-            start += residual.size
-        return start
+        group: Group,
+        share: Share,
+        inputs: Mapping[str, Any],
+        tried: dict[int, set[Hashable]],
+        trusted: set[int],
+    ) -> list[Group]:
+        """Move the tests whose guards broke to other paths; return the groups that changed."""
+        if share.holds.all():
+            return []
+        holds = zip(group.members, share.holds.tolist(), strict=True)
+        broken = [number for number, held in holds if not held and number not in trusted]
+        paths = {number: self._other_path(number, inputs, tried, trusted) for number in broken}
+        group.remove(set(broken))
+        joined = [self._join(number, path) for number, path in paths.items()]
+        return list(dict.fromkeys([group, *joined])) if broken else []
+
+    def _other_path(
+        self,
+        number: int,
+        inputs: Mapping[str, Any],
+        tried: dict[int, set[Hashable]],
+        trusted: set[int],
+    ) -> Hashable:
+        """Return a known path that was not tried at this point, else trace the test again."""
+        term = self.terms[number]
+        known = tried.setdefault(number, set())
+        known.add(term.path)
+        for path in reversed(term.paths):
+            if path not in known:
+                return path
+        try:
+            path = term.trace_again(inputs)
+        except TrialError as error:
+            raise CaseError(number, error) from error
+        # These values took this path just now: guards that rounding lets an engine see
+        # differently, at the very border of a branch, do not count.
+        trusted.add(number)
+        return path

@@ -20,7 +20,10 @@ from softtape import tape as _tape
 from softtape.acting import ActsAsValue
 from softtape.errors import ParamError, ParamWarning, StoreError
 
-__all__ = ["Param", "Value", "assign", "declared", "peek", "starting_value"]
+__all__ = [
+    "Param", "Value", "assign", "declared", "forget", "peek", "starting_value",
+    "stored_or_declared",
+]
 
 Value: TypeAlias = "float | NDArray[Any]"
 
@@ -267,6 +270,25 @@ def peek(param: Param) -> Value:
 def assign(param: Param, value: Value) -> None:
     """Set the value of ``param`` for this process; the store is not touched."""
     param._value = _own(value)
+
+
+def forget(param: Param) -> None:
+    """Let ``param`` take its stored or declared value again when it is next read."""
+    param._value = None
+
+
+def stored_or_declared(param: Param) -> Value | None:
+    """Return the value outside a fit, whatever was assigned; None for a blank never filled in.
+
+    Raises:
+        StoreError: The stored value does not fit the declaration, or the store is broken.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ParamWarning)  # said when it was read first
+            return _first_value(param)
+    except _NeverFilledError:
+        return None
 
 
 def starting_value(param: Param, seed: int) -> Value:

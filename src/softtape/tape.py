@@ -9,7 +9,6 @@ integer, the answer is recorded as a guard.
 
 from __future__ import annotations
 
-import math
 import operator
 from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
@@ -22,8 +21,20 @@ from softtape.graph import CONSTANT, INPUT, Graph, Guard, Node, same_value
 from softtape.location import Location, user_location
 from softtape.ops import FUNCTIONS, PRIMITIVES, Primitive
 from softtape.ops.indexing import Slot, getitem
+from softtape.ops.reductions import ufunc_method
+from softtape.refusals import (
+    outlived,
+    refuse,
+    refuse_constant,
+    refuse_float,
+    refuse_function,
+    refuse_unknown_arguments,
+)
 
 __all__ = ["Readable", "Reader", "Tape", "Traced", "reading", "set_reader", "stop_gradient"]
+
+
+_np: Any = np  # for calls on traced values, of which numpy's annotations do not know
 
 
 class Readable(Protocol):
@@ -54,16 +65,9 @@ def set_reader(reader: Reader | None) -> Reader | None:
     There is one reader for the whole process, not one per thread: a program that reads a Param
     in a thread of its own must meet the same tape, or its gradient would be lost.
     """
-    global reading  # noqa: PLW0603 -- see above
+    global reading
     before, reading = reading, reader
     return before
-
-
-def _closed(*_: object) -> NoReturn:
-    raise TraceError(
-        f"{user_location()}\na traced value outlived the run it belongs to (kept in a cache, a "
-        "global or a fixture of wider scope). Compute it anew in each test."
-    )
 
 
 class Tape:
@@ -76,13 +80,19 @@ class Tape:
     """
 
     __slots__ = (
-        "_arrays", "_before", "_reads", "_start", "append", "guards", "inputs", "locations",
-        "nodes", "start",
+        "_arrays",
+        "_before",
+        "_reads",
+        "_start",
+        "append",
+        "guards",
+        "inputs",
+        "locations",
+        "nodes",
+        "start",
     )
 
-    def __init__(
-        self, *, locate: bool = False, start: Callable[[Any], Any] | None = None
-    ) -> None:
+    def __init__(self, *, locate: bool = False, start: Callable[[Any], Any] | None = None) -> None:
         """Start an empty recording."""
         self._start = start
         self._reads: dict[int, tuple[Readable, Traced]] = {}
@@ -109,10 +119,12 @@ class Tape:
         """Give back the reader from before; values of this tape can no longer be used."""
         set_reader(self._before)
         self.close()
+        if isinstance(error, ValueError) and isinstance(error.__cause__, TraceError):
+            raise error.__cause__ from None  # numpy hides it where a[0] = traced calls float()
 
     def close(self) -> None:
         """Refuse further recording: a value that outlives its run raises when it is used."""
-        self.append = _closed
+        self.append = outlived
         self._arrays.clear()
         self._reads.clear()
 
@@ -146,12 +158,14 @@ class Tape:
                 number = known[1]
                 if same_value(self.nodes[number][2], value):
                     return number
-            if value.dtype == object:
-                _refuse_object_array()
+            if value.dtype.kind not in "fbiu":
+                refuse_constant(value)
             number = len(self.nodes)
             self.append((CONSTANT, (), value.copy()))
             self._arrays[id(value)] = (value, number)
             return number
+        if isinstance(value, complex):
+            refuse_constant(value)
         self.append((CONSTANT, (), value))
         return len(self.nodes) - 1
 
@@ -169,7 +183,7 @@ class Tape:
                 operand = _plain(operand)
             if type(operand) is Traced:
                 if operand._tape is not self:
-                    _closed()
+                    outlived()
                 args.append(operand._index)
                 values.append(operand._value)
             else:
@@ -230,48 +244,6 @@ def _stacked(items: Any) -> Any:
     return np.stack([_stacked(i) for i in items]) if _holds_traced(items) else np.asarray(items)
 
 
-def _refuse_object_array() -> NoReturn:
-    raise TraceError(
-        f"{user_location()}\nan array of dtype object holds traced values, which numpy cannot "
-        "dispatch. Build it with np.stack([...]) instead of np.array([...])."
-    )
-
-
-def _refuse(what: str, instead: str) -> NoReturn:
-    """Raise for an operation that would drop a value off the tape."""
-    raise TraceError(
-        f"{user_location()}\n{what} would take a traced value off the tape and lose its "
-        f"gradient. {instead}"
-    )
-
-
-_MATH_NAMES = {"pow": "power", "fabs": "abs", "fsum": "sum", "dist": "linalg.norm"}
-_MATH_ONLY = {"erf", "erfc", "gamma", "lgamma", "isclose"}
-
-
-def _refuse_float(traced: Traced) -> NoReturn:
-    """Raise for ``float(traced)``, also when ``math`` or a plain array asks for it."""
-    text = user_location().text
-    if "math." in text:
-        name = text.split("math.", 1)[1].split("(", 1)[0].strip()
-        if name in _MATH_ONLY:
-            _refuse(f"math.{name}", f"numpy has no {name}: write it with numpy functions.")
-        _refuse(f"math.{name}", f"Use np.{_MATH_NAMES.get(name, name)}, which the tape records.")
-    target = text.split("=", 1)[0]
-    if "[" in target and "=" in text and "float(" not in text:
-        _refuse(
-            "assigning into a plain array",
-            "Collect the values in a list and join them with np.stack([...]), or choose between "
-            "arrays with np.where(...).",
-        )
-    if traced.ndim:
-        _refuse("float()", "A float must have no axes: index or sum the array first.")
-    _refuse(
-        "float()",
-        "Drop the call: a traced value already acts as its number, also in f-strings.",
-    )
-
-
 def stop_gradient(x: Any) -> Any:
     """Return ``x`` as a value through which, on purpose, no gradient flows.
 
@@ -308,23 +280,29 @@ class Traced:
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **keywords: Any) -> Any:
         """Record a call of a numpy ufunc."""
         for key in ("out", "where"):
-            if keywords.get(key, None) is None or keywords[key] is True:
+            if keywords.get(key) is None or keywords[key] is True:
                 keywords.pop(key, None)
         if "out" in keywords:
-            _refuse(
+            refuse(
                 f"out= (or an in-place operator) of np.{ufunc.__name__}",
                 "Write the functional form: x = x + y instead of x += y.",
             )
         if "where" in keywords:
-            _refuse(f"where= of np.{ufunc.__name__}", "Use np.where(condition, a, b).")
+            refuse(f"where= of np.{ufunc.__name__}", "Use np.where(condition, a, b).")
         dtype = keywords.pop("dtype", None)
         if method == "__call__" and not keywords:
-            known = FUNCTIONS.get(ufunc)
+            # a.clip(t) on a plain array a calls a ufunc of that name, which numpy does not export
+            known = FUNCTIONS.get(np.clip if ufunc.__name__ == "clip" else ufunc)
             if known is None:
-                _no_rule(f"np.{ufunc.__name__}")
+                refuse_function(f"np.{ufunc.__name__}")
             result = known(*inputs)
             return result if dtype is None else result.astype(dtype)
-        return _ufunc_method(ufunc, method, inputs, keywords)
+        made = ufunc_method(ufunc, method, inputs, keywords)
+        if made is NotImplemented:
+            called = "" if method == "__call__" else f".{method}"
+            known_by = f" with {', '.join(sorted(keywords))}=" if keywords else ""
+            refuse_function(f"np.{ufunc.__name__}{called}{known_by}")
+        return made
 
     def __array_function__(
         self, function: Callable[..., Any], types: Any, args: Any, keywords: Any
@@ -333,11 +311,22 @@ class Traced:
         known = FUNCTIONS.get(function)
         name = f"{function.__module__}.{function.__name__}".replace("numpy", "np", 1)
         if known is None:
-            _no_rule(name)
+            refuse_function(name)
         if keywords.get("out") is not None:
-            _refuse(f"out= of {name}", "Use its return value.")
+            refuse(f"out= of {name}", "Use its return value.")
         keywords.pop("out", None)
-        return known(*map(_operand, args), **{k: _operand(v) for k, v in keywords.items()})
+        if args and function in _JOINING:
+            args = ([_operand(part) for part in args[0]], *args[1:])
+        else:
+            args = tuple(map(_operand, args))
+        keywords = {k: _operand(v) for k, v in keywords.items()}
+        try:
+            return known(*args, **keywords)
+        except NotImplementedError as error:
+            raise TraceError(f"{user_location()}\n{name} under tracing: {error}") from None
+        except TypeError as error:
+            refuse_unknown_arguments(known, name, args, keywords, error)
+            raise
 
     # ---- what a number or an array is asked
 
@@ -365,12 +354,12 @@ class Traced:
     @property
     def T(self) -> Any:  # noqa: N802 -- numpy's name
         """The transpose."""
-        return np.transpose(self)  # type: ignore[call-overload]
+        return _np.transpose(self)
 
     @property
     def mT(self) -> Any:  # noqa: N802 -- numpy's name
         """The transpose of the last two axes."""
-        return np.matrix_transpose(self)  # type: ignore[arg-type]
+        return _np.matrix_transpose(self)
 
     @property
     def real(self) -> Traced:
@@ -380,7 +369,7 @@ class Traced:
     @property
     def flat(self) -> Iterator[Any]:
         """The elements one by one."""
-        return iter(np.ravel(self))  # type: ignore[call-overload]
+        return iter(_np.ravel(self))
 
     def __len__(self) -> int:
         """Return the length of the first axis."""
@@ -402,12 +391,20 @@ class Traced:
         """Format the value."""
         return format(self._value, spec)
 
+    def __divmod__(self, other: Any) -> Any:
+        """Return quotient and remainder."""
+        return _np.divmod(self, other)
+
+    def __rdivmod__(self, other: Any) -> Any:
+        """Return quotient and remainder."""
+        return _np.divmod(other, self)
+
     # ---- leaving the tape: by a guard, or not at all
 
     def _pinned(self) -> Any:
         """Return the plain value, on which from now on the validity of the graph depends."""
-        if self._tape.append is _closed:
-            _closed()
+        if self._tape.append is outlived:
+            outlived()
         value = self._value
         self._tape.guard(self, value.copy() if isinstance(value, np.ndarray) else value)
         return value
@@ -416,10 +413,8 @@ class Traced:
         """Return the truth value, and guard it."""
         truth = bool(self._value)  # an array of several elements raises here, as numpy does
         if self.dtype != np.bool_:
-            return bool(self != 0)
-        if self._tape.append is _closed:
-            _closed()
-        self._tape.guard(self, truth)
+            return bool(_np.not_equal(self, 0))
+        self._pinned()
         return truth
 
     def __index__(self) -> int:
@@ -430,37 +425,39 @@ class Traced:
 
     def __int__(self) -> int:
         """Return the value cut to an integer, and guard that integer."""
-        return int(self._pinned() if self.dtype.kind in "biu" else np.trunc(self)._pinned())
+        return int(self._pinned() if self.dtype.kind in "biu" else _np.trunc(self)._pinned())
 
     def __round__(self, ndigits: int | None = None) -> Any:
         """Return ``round(x)``, guarded, or the rounded value, whose slope is zero."""
         if ndigits is None:
-            return int(np.rint(self)._pinned())
-        return np.round(self, ndigits)  # type: ignore[call-overload]
+            return int(_np.rint(self)._pinned())
+        return _np.round(self, ndigits)
 
     def __floor__(self) -> int:
         """Return ``math.floor(x)``, guarded."""
-        return math.floor(np.floor(self)._pinned())
+        return int(_np.floor(self)._pinned())
 
     def __ceil__(self) -> int:
         """Return ``math.ceil(x)``, guarded."""
-        return math.ceil(np.ceil(self)._pinned())
+        return int(_np.ceil(self)._pinned())
 
     def __trunc__(self) -> int:
         """Return ``math.trunc(x)``, guarded."""
-        return math.trunc(np.trunc(self)._pinned())
+        return int(_np.trunc(self)._pinned())
 
     def __float__(self) -> float:
         """Raise: the gradient would be lost."""
-        _refuse_float(self)
+        refuse_float(self.ndim)
 
     def __complex__(self) -> complex:
         """Raise: the gradient would be lost."""
-        _refuse("complex()", "Complex numbers are not traced yet: keep real and imaginary parts.")
+        refuse("complex()", "Complex numbers are not traced yet: keep real and imaginary parts.")
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NoReturn:
-        """Raise: the gradient would be lost."""
-        _refuse(
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        """Return truth values and positions, guarded; raise where a gradient would be lost."""
+        if self.dtype.kind in "biu":
+            return np.array(self._pinned(), dtype=dtype)
+        return refuse(
             "making a plain array (np.array, np.asarray, np.full or an assignment into one)",
             "Join traced values with np.stack([...]) or np.concatenate([...]); a single one "
             "needs no conversion.",
@@ -468,11 +465,11 @@ class Traced:
 
     def __hash__(self) -> int:
         """Raise: as a key it would lose its gradient."""
-        _refuse("hash() (a dict key, a set, functools.lru_cache)", "Key by plain numbers.")
+        refuse("hash() (a dict key, a set, functools.lru_cache)", "Key by plain numbers.")
 
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
         """Raise: a pickle would lose the gradient."""
-        _refuse("pickling", "Run the program in the process of the test.")
+        refuse("pickling", "Run the program in the process of the test.")
 
     def __copy__(self) -> Traced:
         """Return the value itself: it never changes in place."""
@@ -484,7 +481,7 @@ class Traced:
 
     def __setitem__(self, index: Any, value: Any) -> NoReturn:
         """Raise: traced values never change in place."""
-        _refuse(
+        refuse(
             "assigning into a traced array",
             "Write the functional form: np.where(mask, new, old) or np.concatenate([...]).",
         )
@@ -512,7 +509,7 @@ class Traced:
 
     def item(self, *args: Any) -> Any:
         """Return the single element, still traced."""
-        flat = np.ravel(self)  # type: ignore[call-overload]
+        flat = _np.ravel(self)
         if not args and self.size != 1:
             raise ValueError("can only convert an array of size 1 to a scalar")
         return flat[args[0] if args else 0]
@@ -529,143 +526,132 @@ class Traced:
         if wanted.kind == "f":
             return self._tape.record(PRIMITIVES["astype"], (self,), {"dtype": wanted.str})
         if wanted.kind in "biu":
-            whole = self != 0 if wanted.kind == "b" else np.trunc(self)
+            whole = _np.not_equal(self, 0) if wanted.kind == "b" else _np.trunc(self)
             return whole._pinned().astype(wanted)
-        _refuse(f"astype({wanted})", "The tape knows real dtypes.")
+        return refuse(f"astype({wanted})", "The tape knows real dtypes.")
 
     def reshape(self, *shape: Any, **keywords: Any) -> Any:
         """See np.reshape; lengths may be given one by one."""
         lengths = shape[0] if len(shape) == 1 else shape
-        return np.reshape(self, lengths, **keywords)  # type: ignore[call-overload]
+        return _np.reshape(self, lengths, **keywords)
 
     def transpose(self, *axes: Any) -> Any:
         """See np.transpose; axes may be given one by one."""
         order = axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes or None
-        return np.transpose(self, order)  # type: ignore[call-overload]
+        return _np.transpose(self, order)
 
     def flatten(self, order: Any = "C") -> Any:
         """See np.ravel."""
-        return np.ravel(self, order)  # type: ignore[call-overload]
+        return _np.ravel(self, order)
 
     def conj(self) -> Traced:
         """Return the value itself, since it is real."""
         return self
 
 
+_JOINING = frozenset({np.concatenate, np.stack, np.vstack, np.hstack, np.column_stack})
+"""Functions whose first argument is a sequence of arrays, rather than a list for an array."""
+
+
 def _operand(value: Any) -> Any:
-    """Return an argument of a numpy function with each Param in it replaced by its value."""
+    """Return an argument of a numpy function: a Param's value, a list of traced ones as array."""
     if type(value) in (list, tuple):
-        return type(value)(_operand(v) for v in value)
+        value = type(value)(_operand(v) for v in value)
+        return _stacked(value) if _holds_traced(value) else value
     current = getattr(value, "_softtape_current", None)
     return value if current is None else current()
 
 
-def _no_rule(name: str) -> NoReturn:
-    raise TraceError(
-        f"{user_location()}\n{name} has no rule on the tape, so its gradient would be lost. "
-        "Express it by numpy functions that have one."
+_BINARY = {
+    "add": "add",
+    "sub": "subtract",
+    "mul": "multiply",
+    "truediv": "divide",
+    "pow": "power",
+    "mod": "remainder",
+    "floordiv": "floor_divide",
+    "matmul": "matmul",
+    "and": "bitwise_and",
+    "or": "bitwise_or",
+    "xor": "bitwise_xor",
+}
+_COMPARE = {
+    "lt": "less",
+    "le": "less_equal",
+    "gt": "greater",
+    "ge": "greater_equal",
+    "eq": "equal",
+    "ne": "not_equal",
+}
+_UNARY = {"neg": "negative", "pos": "positive", "abs": "absolute", "invert": "invert"}
+_METHODS = (
+    *("sum", "prod", "mean", "std", "var", "max", "min", "ptp", "cumsum", "cumprod"),
+    *("argmax", "argmin", "argsort", "all", "any", "ravel", "squeeze", "swapaxes", "take"),
+    *("repeat", "clip", "round", "dot", "trace", "diagonal", "copy", "nonzero"),
+)
+
+
+def _operator(primitive: Primitive, swap: bool = False) -> Callable[[Traced, Any], Any]:
+    """Return an operator's method; ``swap`` for the reflected one."""
+    name, compute = primitive.name, primitive.compute
+    number = (float, int)
+
+    def method(self: Traced, other: Any) -> Any:
+        tape = self._tape
+        # the common cases, spelt out: this runs once per operation of the user's program
+        if type(other) is Traced and other._tape is tape:
+            index, plain = other._index, other._value
+        elif type(other) in number:
+            index, plain = len(tape.nodes), other
+            tape.append((CONSTANT, (), other))
+        elif isinstance(other, (str, bytes, dict, set)) or other is None:
+            return NotImplemented
+        else:
+            operands = (other, self) if swap else (self, other)
+            return tape.record(primitive, operands, None)
+        if swap:
+            value, args = compute(plain, self._value), (index, self._index)
+        else:
+            value, args = compute(self._value, plain), (self._index, index)
+        return tape._traced((name, args, None), value)
+
+    return method
+
+
+def _unary(primitive: Primitive) -> Callable[[Traced], Any]:
+    return lambda self: self._tape.record(primitive, (self,), None)
+
+
+def _in_place(self: Traced, other: Any) -> Any:  # noqa: ARG001 -- the signature of an operator
+    if self.ndim == 0:
+        return NotImplemented  # a scalar: Python rebinds the name to x + y
+    return refuse(
+        "an in-place operator on an array",
+        "Write the functional form: x = x + y instead of x += y.",
     )
 
 
-_REDUCE = {np.add: np.sum, np.multiply: np.prod, np.maximum: np.max, np.minimum: np.min}
-_ACCUMULATE = {np.add: np.cumsum, np.multiply: np.cumprod}
+def _numpy_method(function: Callable[..., Any]) -> Callable[..., Any]:
+    def method(self: Traced, *args: Any, **keywords: Any) -> Any:
+        return function(self, *args, **keywords)
+
+    method.__doc__ = f"See np.{function.__name__}."
+    return method
 
 
-def _ufunc_method(
-    ufunc: np.ufunc, method: str, inputs: Sequence[Any], keywords: dict[str, Any]
-) -> Any:
-    """Record ``ufunc.reduce``, ``.accumulate`` and ``.outer``."""
-    if method == "reduce" and ufunc in _REDUCE:
-        keywords = {k: v for k, v in keywords.items() if v is not np._NoValue and v is not None}
-        axis = keywords.pop("axis", None if "axis" in keywords else 0)
-        return _REDUCE[ufunc](inputs[0], axis=axis, **keywords)
-    if method == "accumulate" and ufunc in _ACCUMULATE:
-        return _ACCUMULATE[ufunc](inputs[0], axis=keywords.get("axis", 0))
-    if method == "outer" and not keywords:
-        a, b = inputs
-        return ufunc(np.reshape(a, np.shape(a) + (1,) * np.ndim(b)), b)
-    _no_rule(f"np.{ufunc.__name__}.{method} with {sorted(keywords)}")
-
-
-def _install_operators() -> None:
-    """Give Traced Python's operators; each computes as plain Python would and records."""
-
-    def forward(primitive: Primitive, swap: bool) -> Callable[[Traced, Any], Any]:
-        name, compute = primitive.name, primitive.compute
-        number = (float, int)
-
-        def method(self: Traced, other: Any) -> Any:
-            tape = self._tape
-            # the common cases, spelt out: this runs once per operation of the user's program
-            if type(other) is Traced and other._tape is tape:
-                index, plain = other._index, other._value
-            elif type(other) in number:
-                index, plain = len(tape.nodes), other
-                tape.append((CONSTANT, (), other))
-            elif isinstance(other, (str, bytes, dict, set)) or other is None:
-                return NotImplemented
-            else:
-                operands = (other, self) if swap else (self, other)
-                return tape.record(primitive, operands, None)
-            if swap:
-                value, args = compute(plain, self._value), (index, self._index)
-            else:
-                value, args = compute(self._value, plain), (self._index, index)
-            return tape._traced((name, args, None), value)
-
-        return method
-
-    binary = {
-        "add": "add", "sub": "subtract", "mul": "multiply", "truediv": "divide", "pow": "power",
-        "mod": "remainder", "floordiv": "floor_divide", "matmul": "matmul", "and": "bitwise_and",
-        "or": "bitwise_or", "xor": "bitwise_xor",
-    }
-    for short, name in binary.items():
-        setattr(Traced, f"__{short}__", forward(PRIMITIVES[name], swap=False))
-        setattr(Traced, f"__r{short}__", forward(PRIMITIVES[name], swap=True))
-    compare = {
-        "lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal",
-        "eq": "equal", "ne": "not_equal",
-    }
-    for short, name in compare.items():
-        setattr(Traced, f"__{short}__", forward(PRIMITIVES[name], swap=False))
-    unary = {"neg": "negative", "pos": "positive", "abs": "absolute", "invert": "invert"}
-    for short, name in unary.items():
-        primitive = PRIMITIVES[name]
-        setattr(
-            Traced,
-            f"__{short}__",
-            lambda self, primitive=primitive: self._tape.record(primitive, (self,), None),
-        )
-
-    def divmod_(self: Traced, other: Any) -> tuple[Any, Any]:
-        return self // other, self % other  # type: ignore[operator]
-
-    def in_place(self: Traced, other: Any) -> Any:
-        if self.ndim == 0:
-            return NotImplemented  # a scalar: Python rebinds the name to x + y
-        _refuse(
-            "an in-place operator on an array",
-            "Write the functional form: x = x + y instead of x += y.",
-        )
-
-    Traced.__divmod__ = divmod_  # type: ignore[attr-defined]
-    for short in binary:
+def _install() -> None:
+    """Give Traced Python's operators, computing as plain Python would, and numpy's methods."""
+    for short, name in _BINARY.items():
+        setattr(Traced, f"__{short}__", _operator(PRIMITIVES[name]))
+        setattr(Traced, f"__r{short}__", _operator(PRIMITIVES[name], swap=True))
         if short not in ("and", "or", "xor"):
-            setattr(Traced, f"__i{short}__", in_place)
-
-    def function_method(function: Callable[..., Any]) -> Callable[..., Any]:
-        def method(self: Traced, *args: Any, **keywords: Any) -> Any:
-            return function(self, *args, **keywords)
-
-        method.__doc__ = f"See np.{function.__name__}."
-        return method
-
-    for name in (
-        "sum prod mean std var max min ptp cumsum cumprod argmax argmin argsort all any ravel "
-        "squeeze swapaxes take repeat clip round dot trace diagonal copy nonzero"
-    ).split():
-        setattr(Traced, name, function_method(getattr(np, name)))
+            setattr(Traced, f"__i{short}__", _in_place)
+    for short, name in _COMPARE.items():
+        setattr(Traced, f"__{short}__", _operator(PRIMITIVES[name]))
+    for short, name in _UNARY.items():
+        setattr(Traced, f"__{short}__", _unary(PRIMITIVES[name]))
+    for name in _METHODS:
+        setattr(Traced, name, _numpy_method(getattr(np, name)))
 
 
-_install_operators()
+_install()

@@ -6,8 +6,6 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-import numpy as np
-
 from softtape.graph import CONSTANT, INPUT, Graph, same_value
 from softtape.ops import PRIMITIVES
 

@@ -12,13 +12,16 @@ from __future__ import annotations
 
 import math
 import operator
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from softtape.ops.registry import Kind, implements, primitive
 
 __all__: list[str] = []
+
+_Table: TypeAlias = dict[Callable[..., Any], tuple[Any, ...]]  # np.sinc is no ufunc
 
 _LN2, _LN10 = math.log(2.0), math.log(10.0)
 
@@ -52,7 +55,7 @@ def _power(a: Any, b: Any) -> Any:
     return math.nan if type(y) is complex else y
 
 
-_OPERATORS = {
+_OPERATORS: _Table = {
     np.add: (operator.add, lambda g, y, a, b: g, lambda g, y, a, b: g),
     np.subtract: (operator.sub, lambda g, y, a, b: g, lambda g, y, a, b: -g),
     np.multiply: (operator.mul, lambda g, y, a, b: g * b, lambda g, y, a, b: g * a),
@@ -64,7 +67,7 @@ _OPERATORS = {
     np.absolute: (operator.abs, lambda g, y, x: g * np.sign(x)),
 }
 
-_FLOAT_FUNCTIONS = {
+_FLOAT_FUNCTIONS: _Table = {
     np.fabs: (lambda g, y, x: g * np.sign(x),),
     np.exp: (lambda g, y, x: g * y,),
     np.exp2: (lambda g, y, x: g * (_LN2 * y),),
@@ -94,9 +97,14 @@ _FLOAT_FUNCTIONS = {
     np.rad2deg: (lambda g, y, x: g * (180.0 / math.pi),),
     np.deg2rad: (lambda g, y, x: g * (math.pi / 180.0),),
     np.sinc: (
-        lambda g, y, x: g * np.where(
-            # at 0, the first term of the series: its slope is the second derivative
-            x == 0, -(math.pi**2 / 3.0) * x, (np.cos(math.pi * x) - y) / np.where(x == 0, 1.0, x)
+        lambda g, y, x: (
+            g
+            * np.where(
+                # at 0, the first term of the series: its slope is the second derivative
+                x == 0,
+                -(math.pi**2 / 3.0) * x,
+                (np.cos(math.pi * x) - y) / np.where(x == 0, 1.0, x),
+            )
         ),
     ),
     np.arctan2: (
@@ -137,7 +145,7 @@ _FLOAT_FUNCTIONS = {
 }
 
 # No gradient, by choice: flat almost everywhere (their jumps are not differentiable anyway).
-_FLAT = {
+_FLAT: dict[np.ufunc, Callable[..., Any]] = {
     np.sign: np.sign,
     np.floor: np.floor,
     np.ceil: np.ceil,
@@ -166,14 +174,10 @@ _FLAT = {
 }
 
 for _function, (_compute, *_rules) in _OPERATORS.items():
-    implements(_function)(
-        primitive(_function.__name__, _compute, _rules, kind=Kind.ELEMENTWISE)
-    )
+    implements(_function)(primitive(_function.__name__, _compute, _rules, kind=Kind.ELEMENTWISE))
 for _float_function, _float_rules in _FLOAT_FUNCTIONS.items():
     implements(_float_function)(
-        primitive(
-            _float_function.__name__, _float_function, _float_rules, kind=Kind.ELEMENTWISE
-        )
+        primitive(_float_function.__name__, _float_function, _float_rules, kind=Kind.ELEMENTWISE)
     )
 for _flat_function, _flat_compute in _FLAT.items():
     implements(_flat_function)(
@@ -223,6 +227,11 @@ def _np_clip(
 @implements(np.round, np.around)
 def _np_round(a: Any, decimals: int = 0) -> Any:
     return np.rint(a) if decimals == 0 else np.rint(a * 10.0**decimals) / 10.0**decimals
+
+
+@implements(np.divmod)
+def _np_divmod(x1: Any, x2: Any) -> Any:
+    return x1 // x2, x1 % x2
 
 
 @implements(np.real)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from softtape.ops.reductions import Axis, axes
-from softtape.ops.registry import Kind, implements, primitive
+from softtape.ops.registry import Kind, Primitive, implements, primitive
 
 __all__ = ["Slot", "getitem"]
 
@@ -46,7 +46,7 @@ _scatter = primitive(
     (lambda g, y, x, *arrays, shape, index: getitem(g, *arrays, index=index),),
     kind=Kind.MULTILINEAR,
 )
-getitem = primitive(
+getitem: Primitive = primitive(
     "getitem",
     lambda x, *arrays, index: x[_filled(index, arrays)],
     (lambda g, y, x, *arrays, index: _scatter(g, *arrays, shape=np.shape(x), index=index),),
@@ -122,21 +122,29 @@ def _np_diag(v: Any, k: int = 0) -> Any:
     return _scatter(v, rows, columns, shape=(size, size), index=(Slot(0), Slot(1)))
 
 
+def _triangle(m: Any, k: int) -> Any:
+    rows, columns = np.shape(m)[-2:]
+    return np.tri(rows, columns, k, dtype=bool)
+
+
 @implements(np.tril)
 def _np_tril(m: Any, k: int = 0) -> Any:
-    return np.where(np.tri(*np.shape(m)[-2:], k=k, dtype=bool), m, 0.0)
+    return np.where(_triangle(m, k), m, 0.0)
 
 
 @implements(np.triu)
 def _np_triu(m: Any, k: int = 0) -> Any:
-    return np.where(np.tri(*np.shape(m)[-2:], k=k - 1, dtype=bool), 0.0, m)
+    return np.where(_triangle(m, k - 1), 0.0, m)
 
 
 @implements(np.interp)
-def _np_interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period: Any = None):
+def _np_interp(
+    x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period: Any = None
+) -> Any:
     """Piecewise linear; the slope at a knot is that of the interval to its right."""
     if period is not None:
         raise NotImplementedError("np.interp under tracing has no period: wrap x with % first")
+    x, xp, fp = _float64(x), _float64(xp), _float64(fp)  # as numpy does
     last = np.shape(xp)[0] - 1
     if last < 1:
         raise ValueError("np.interp under tracing needs at least two points")
@@ -145,6 +153,10 @@ def _np_interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, pe
     y = f0 + (f1 - f0) / (x1 - x0) * (x - x0)
     y = np.where(x < xp[0], fp[0] if left is None else left, y)
     return np.where(x > xp[last], fp[last] if right is None else right, y)
+
+
+def _float64(x: Any) -> Any:
+    return x.astype(float) if hasattr(x, "_softtape_record") else np.asarray(x, float)
 
 
 _interval = primitive(

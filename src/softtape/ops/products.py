@@ -76,7 +76,8 @@ def _np_einsum(subscripts: Any, *operands: Any, optimize: Any = False) -> Any:
     subscripts = _explicit(subscripts.replace(" ", ""), [np.ndim(x) for x in operands])
     terms = subscripts.split("->")[0].split(",")
     if any(len(set(t)) != len(t) for t in terms):
-        operands, terms = _without_diagonals(operands, terms)
+        arrays, terms = _without_diagonals(operands, terms)
+        operands = tuple(arrays)
         subscripts = ",".join(terms) + "->" + subscripts.split("->")[1]
     return _einsum(*operands, subscripts=subscripts)
 
@@ -88,10 +89,14 @@ def _explicit(subscripts: str, ndims: list[int]) -> str:
     if len(terms) != len(ndims):
         raise ValueError(f"einsum {subscripts!r} names {len(terms)} operands, got {len(ndims)}")
     free = [c for c in "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz" if c not in inputs]
-    hidden = [n - len(t.replace("...", "")) if "..." in t else 0
-              for t, n in zip(terms, ndims, strict=True)]
+    hidden = [
+        n - len(t.replace("...", "")) if "..." in t else 0
+        for t, n in zip(terms, ndims, strict=True)
+    ]
     letters = "".join(free[: max(hidden)])
-    terms = [t.replace("...", letters[len(letters) - h:]) for t, h in zip(terms, hidden, strict=True)]
+    terms = [
+        t.replace("...", letters[len(letters) - h :]) for t, h in zip(terms, hidden, strict=True)
+    ]
     if arrow:
         return ",".join(terms) + "->" + output.replace("...", letters)
     joined = "".join(terms)
@@ -149,11 +154,10 @@ def _np_outer(a: Any, b: Any) -> Any:
 @implements(np.tensordot)
 def _np_tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
     if isinstance(axes, int):
-        left, right = range(np.ndim(a) - axes, np.ndim(a)), range(axes)
-    else:
-        left, right = ((s,) if isinstance(s, int) else s for s in axes)
-    left = [i % np.ndim(a) for i in left]
-    right = [i % np.ndim(b) for i in right]
+        axes = range(np.ndim(a) - axes, np.ndim(a)), range(axes)
+    left_axes, right_axes = ((s,) if isinstance(s, int) else s for s in axes)
+    left = [i % np.ndim(a) for i in left_axes]
+    right = [i % np.ndim(b) for i in right_axes]
     keep_a = [i for i in range(np.ndim(a)) if i not in left]
     keep_b = [i for i in range(np.ndim(b)) if i not in right]
     shape_a, shape_b = [np.shape(a)[i] for i in keep_a], [np.shape(b)[i] for i in keep_b]
@@ -198,13 +202,11 @@ def _np_convolve(a: Any, v: Any, mode: str = "full") -> Any:
 
 
 @implements(np.trapezoid)
-def _np_trapezoid(y: Any, x: Any = None, dx: float = 1.0, axis: int = -1) -> Any:
+def _np_trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
     y = np.moveaxis(y, axis, -1)
-    if x is None:
-        width = dx
-    else:
-        width = np.diff(x if np.ndim(x) == 1 else np.moveaxis(x, axis, -1))
-    return np.sum(width * (y[..., 1:] + y[..., :-1]) / 2.0, axis=-1)
+    if x is not None:
+        dx = np.diff(x if np.ndim(x) == 1 else np.moveaxis(x, axis, -1))
+    return np.sum(dx * (y[..., 1:] + y[..., :-1]) / 2.0, axis=-1)
 
 
 @implements(np.polyval)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from softtape.ops.registry import Kind, implements, primitive
 
-__all__: list[str] = []
+__all__ = ["Axis", "axes", "ufunc_method"]
 
 Axis: TypeAlias = int | tuple[int, ...] | None
 
@@ -108,7 +108,12 @@ def _kept(keepdims: Any) -> bool:
 
 @implements(np.sum)
 def _np_sum(
-    a: Any, axis: Axis = None, dtype: Any = None, *, keepdims: Any = False, initial: Any = 0,
+    a: Any,
+    axis: Axis = None,
+    dtype: Any = None,
+    *,
+    keepdims: Any = False,
+    initial: Any = 0,
     where: Any = True,
 ) -> Any:
     a = a if dtype is None else a.astype(dtype)
@@ -126,7 +131,11 @@ def _np_prod(
 
 @implements(np.max, np.amax)
 def _np_max(
-    a: Any, axis: Axis = None, *, keepdims: Any = False, initial: Any = np._NoValue,
+    a: Any,
+    axis: Axis = None,
+    *,
+    keepdims: Any = False,
+    initial: Any = np._NoValue,
     where: Any = True,
 ) -> Any:
     y = _reduce(_max, a, axis, keepdims, where, -np.inf)
@@ -135,7 +144,11 @@ def _np_max(
 
 @implements(np.min, np.amin)
 def _np_min(
-    a: Any, axis: Axis = None, *, keepdims: Any = False, initial: Any = np._NoValue,
+    a: Any,
+    axis: Axis = None,
+    *,
+    keepdims: Any = False,
+    initial: Any = np._NoValue,
     where: Any = True,
 ) -> Any:
     y = _reduce(_min, a, axis, keepdims, where, np.inf)
@@ -172,7 +185,11 @@ def _np_mean(
 
 @implements(np.average)
 def _np_average(
-    a: Any, axis: Axis = None, weights: Any = None, returned: bool = False, *,
+    a: Any,
+    axis: Axis = None,
+    weights: Any = None,
+    returned: bool = False,
+    *,
     keepdims: Any = False,
 ) -> Any:
     if returned:
@@ -189,8 +206,15 @@ def _np_average(
 
 @implements(np.var)
 def _np_var(
-    a: Any, axis: Axis = None, dtype: Any = None, *, ddof: float = 0, keepdims: Any = False,
-    where: Any = True, mean: Any = np._NoValue, correction: Any = np._NoValue,
+    a: Any,
+    axis: Axis = None,
+    dtype: Any = None,
+    *,
+    ddof: float = 0,
+    keepdims: Any = False,
+    where: Any = True,
+    mean: Any = np._NoValue,
+    correction: Any = np._NoValue,
 ) -> Any:
     a = a if dtype is None else a.astype(dtype)
     ddof = ddof if correction is np._NoValue else correction
@@ -239,9 +263,7 @@ def _np_nanmean(a: Any, axis: Axis = None, *, keepdims: Any = False) -> Any:
 
 # No gradient, by choice: positions and truth values.
 def _flat_reduction(function: Callable[..., Any]) -> None:
-    flat = primitive(
-        function.__name__, lambda x, axis: function(x, axis=axis), kind=Kind.CONSTANT
-    )
+    flat = primitive(function.__name__, lambda x, axis: function(x, axis=axis), kind=Kind.CONSTANT)
 
     @implements(function)
     def code(a: Any, axis: Axis = None, *, keepdims: Any = False) -> Any:
@@ -253,16 +275,39 @@ for _function in (np.argmax, np.argmin, np.all, np.any, np.count_nonzero):
     _flat_reduction(_function)
 _argsort = primitive(
     "argsort",
-    lambda x, axis, kind: np.argsort(x, axis=axis, kind=kind),
+    lambda x, axis, kind=None: np.argsort(x, axis=axis, kind=kind),
     kind=Kind.CONSTANT,
 )
 
 
 @implements(np.argsort)
-def _np_argsort(
-    a: Any, axis: int | None = -1, kind: Any = None, *, stable: Any = None
-) -> Any:
+def _np_argsort(a: Any, axis: int | None = -1, kind: Any = None, *, stable: Any = None) -> Any:
     kind = "stable" if stable else kind  # as asked for: ties must come out as in plain numpy
     if axis is None:
         return _argsort(np.ravel(a), axis=0, kind=kind)
     return _argsort(a, axis=axis, kind=kind)
+
+
+_REDUCE: dict[np.ufunc, Callable[..., Any]] = {
+    np.add: np.sum,
+    np.multiply: np.prod,
+    np.maximum: np.max,
+    np.minimum: np.min,
+}
+_ACCUMULATE: dict[np.ufunc, Callable[..., Any]] = {np.add: np.cumsum, np.multiply: np.cumprod}
+
+
+def ufunc_method(
+    ufunc: np.ufunc, method: str, inputs: Sequence[Any], keywords: dict[str, Any]
+) -> Any:
+    """Return what ``ufunc.reduce``, ``.accumulate`` or ``.outer`` does; else NotImplemented."""
+    if method == "reduce" and ufunc in _REDUCE:
+        over = {"axis": keywords.get("axis", 0)}  # None means all axes, no axis the first
+        given = {k: v for k, v in keywords.items() if v is not np._NoValue and v is not None}
+        return _REDUCE[ufunc](inputs[0], **{**given, **over})
+    if method == "accumulate" and ufunc in _ACCUMULATE and set(keywords) <= {"axis"}:
+        return _ACCUMULATE[ufunc](inputs[0], axis=keywords.get("axis", 0))
+    if method == "outer" and not keywords:
+        a, b = inputs
+        return ufunc(np.reshape(a, np.shape(a) + (1,) * np.ndim(b)), b)
+    return NotImplemented

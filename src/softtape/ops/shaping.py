@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import operator
 from collections.abc import Sequence
 from typing import Any
@@ -89,7 +90,8 @@ def _np_reshape(a: Any, /, shape: Any, order: str = "C", *, copy: bool | None = 
 
 @implements(np.ravel)
 def _np_ravel(a: Any, order: str = "C") -> Any:
-    return np.reshape(a, (np.size(a),), order=order)
+    shape: Any = (np.size(a),)
+    return np.reshape(a, shape, order=order)  # type: ignore[call-overload]
 
 
 @implements(np.transpose)
@@ -233,7 +235,7 @@ def _np_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> Any:
 def _np_array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> Any:
     cuts = [0, *_split_points(np.shape(ary)[axis], indices_or_sections), np.shape(ary)[axis]]
     lead = (slice(None),) * axes(axis, np.ndim(ary))[0]
-    return [ary[(*lead, slice(a, b))] for a, b in zip(cuts, cuts[1:], strict=False)]
+    return [ary[(*lead, slice(a, b))] for a, b in itertools.pairwise(cuts)]
 
 
 @implements(np.roll)

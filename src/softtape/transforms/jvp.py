@@ -10,9 +10,9 @@ import numpy as np
 from softtape.graph import Graph
 from softtape.ops import PRIMITIVES, Kind, Primitive
 from softtape.transforms.replay import derive
-from softtape.transforms.vjp import pullback
+from softtape.transforms.vjp import pullback, zeros
 
-__all__ = ["jacobian", "pushforward"]
+__all__ = ["jacobian", "pushforward", "unit_vectors"]
 
 
 def pushforward(
@@ -48,10 +48,7 @@ def _tangent(
         assert primitive.jvp is not None
         return primitive.jvp(tangents, y, *operands, **attrs)
     if primitive.kind is Kind.LINEAR:
-        filled = [
-            np.zeros(np.shape(x)) if t is None else t
-            for t, x in zip(tangents, operands, strict=True)
-        ]
+        filled = [zeros(x) if t is None else t for t, x in zip(tangents, operands, strict=True)]
         return primitive(*filled, **attrs)
     total: Any = None
     for i, t in enumerate(tangents):
@@ -87,19 +84,17 @@ def jacobian(graph: Graph) -> Graph:
     return derive(graph, outputs)
 
 
-def _unit_vectors(value: Any) -> list[Any]:
+def unit_vectors(value: Any) -> list[Any]:
     """One plain unit tangent per element of ``value``, in its shape."""
-    if np.ndim(value) == 0:
-        return [1.0]
     size, shape = int(np.size(value)), np.shape(value)
-    return [np.reshape(row, shape) for row in np.eye(size)]
+    return [np.reshape(row, shape)[()] for row in np.eye(size, dtype=zeros(value).dtype)]
 
 
 def _by_columns(graph: Graph, values: Sequence[Any]) -> list[Any]:
     columns = {
         key: [
             pushforward(graph, values, {key: unit}, graph.outputs)
-            for unit in _unit_vectors(values[number])
+            for unit in unit_vectors(values[number])
         ]
         for key, number in graph.inputs.items()
     }
@@ -113,12 +108,11 @@ def _by_columns(graph: Graph, values: Sequence[Any]) -> list[Any]:
 
 def _by_rows(graph: Graph, values: Sequence[Any]) -> list[Any]:
     blocks = []
+    wanted = list(graph.inputs.values())
     for output in graph.outputs:
-        rows = [
-            pullback(graph, values, {output: unit}) for unit in _unit_vectors(values[output])
-        ]
-        for key, number in graph.inputs.items():
-            blocks.append(_block([r[key] for r in rows], values[output], values[number], axis=0))
+        rows = [pullback(graph, values, {output: u}, wanted) for u in unit_vectors(values[output])]
+        for i, number in enumerate(wanted):
+            blocks.append(_block([r[i] for r in rows], values[output], values[number], axis=0))
     return blocks
 
 
@@ -132,4 +126,4 @@ def _block(parts: list[Any], output: Any, given: Any, axis: int) -> Any:
 
 
 def _or_zeros(tangent: Any, output: Any) -> Any:
-    return np.zeros(np.shape(output))[()] if tangent is None else tangent
+    return zeros(output) if tangent is None else tangent

@@ -6,6 +6,9 @@ followed down from the loss; where everything ends in squares, their bases are t
 
 from __future__ import annotations
 
+import enum
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -13,9 +16,22 @@ import numpy as np
 from softtape.graph import CONSTANT, Graph, Node
 from softtape.transforms.replay import replay
 
-__all__ = ["residuals"]
+__all__ = ["Needs", "residual_form", "residuals"]
 
 _REARRANGE = {"reshape", "transpose", "flip", "stack", "concatenate", "astype", "positive"}
+
+
+class Needs(enum.Enum):
+    """What a constant must be for a residual form to hold; tells whether an array of it is."""
+
+    POSITIVE = enum.member(lambda c: bool(np.all((c > 0) & np.isfinite(c))))
+    NOT_NEGATIVE = enum.member(lambda c: bool(np.all((c >= 0) & np.isfinite(c))))
+    ZERO = enum.member(lambda c: bool(np.all(c == 0)))
+
+    def met_by(self, constant: Any) -> bool:
+        """Tell whether all of ``constant`` is so."""
+        check: Callable[[Any], bool] = self.value
+        return check(np.asarray(constant))
 
 
 class _NotSquaresError(Exception):
@@ -27,24 +43,42 @@ def residuals(graph: Graph) -> Graph | None:
 
     The sum of the squares of all its outputs is the first output of ``graph``.
     """
+    form = residual_form(graph)
+    if form is None:
+        return None
+    made, needs = form
+    met = all(need.met_by(graph.nodes[number][2]) for number, need in needs.items())
+    return made if met else None
+
+
+def residual_form(graph: Graph) -> tuple[Graph, Mapping[int, Needs]] | None:
+    """Return the graph of the residuals, and what it needs of the constants of ``graph``.
+
+    The same form holds for every graph of this signature whose constants meet the needs, which
+    are given by value number.
+    """
     with np.errstate(all="ignore"):
         shapes = [np.shape(v) for v in replay(graph, graph.start)]
     search = _Search(graph, shapes)
     try:
-        search.follow(graph.outputs[0], 1.0)
+        search.follow(graph.outputs[0])
     except _NotSquaresError:
         return None
-    return Graph(
+    made = Graph(
         nodes=(*graph.nodes, *search.added),
         outputs=tuple(search.found),
         guards=graph.guards,
         inputs=graph.inputs,
         start=graph.start,
     )
+    return made, MappingProxyType(search.needs)
 
 
 class _Search:
-    """Walks down from a loss; ``found`` are the residuals, ``added`` the nodes that scale them."""
+    """Walks down from a loss; ``found`` are the residuals, ``added`` the nodes that scale them.
+
+    A scale is the number of a node, all of whose elements are positive, or None for 1.
+    """
 
     def __init__(self, graph: Graph, shapes: list[tuple[int, ...]]) -> None:
         self.graph = graph
@@ -52,13 +86,12 @@ class _Search:
         self.active = graph.active()
         self.added: list[Node] = []
         self.found: list[int] = []
+        self.needs: dict[int, Needs] = {}
+        self.spread: set[int | None] = set()  # the scales that are arrays
 
-    def follow(self, number: int, scale: Any) -> None:
-        """Account for ``scale`` times the sum over the elements of the node ``number``.
-
-        ``scale`` is a positive number, or an array of them that broadcasts to the node's shape.
-        """
-        stack = [(number, scale)]
+    def follow(self, loss: int) -> None:
+        """Account for the sum over the elements of each node met, times its scale."""
+        stack: list[tuple[int, int | None]] = [(loss, None)]
         while stack:
             number, scale = stack.pop()
             op, args, _ = self.graph.nodes[number]
@@ -68,7 +101,7 @@ class _Search:
                 self._residual(args[0], scale)
             elif op in ("add", "multiply", "divide"):
                 stack += self._arithmetic(op, args, number, scale)
-            elif np.ndim(scale) == 0 and (op == "sum" or op in _REARRANGE):
+            elif scale not in self.spread and (op == "sum" or op in _REARRANGE):
                 stack += [(a, scale) for a in reversed(args)]
             else:
                 raise _NotSquaresError
@@ -84,41 +117,53 @@ class _Search:
         return op == "multiply" and args[0] == args[1]
 
     def _arithmetic(
-        self, op: str, args: tuple[int, ...], number: int, scale: Any
-    ) -> list[tuple[int, Any]]:
+        self, op: str, args: tuple[int, ...], number: int, scale: int | None
+    ) -> list[tuple[int, int | None]]:
         a, b = args
         if op == "add":
-            if np.ndim(scale):
+            if scale in self.spread:
                 raise _NotSquaresError
-            size = np.prod(self.shapes[number])
-            # a smaller operand is repeated: each of its elements counts that many times
-            return [(i, scale * float(size / np.prod(self.shapes[i]))) for i in (b, a)]
+            return [(i, self._repeated(i, number, scale)) for i in (b, a)]
         if self.active[b]:
             if op == "divide" or self.active[a]:
                 raise _NotSquaresError
             a, b = b, a
-        factor = self.graph.nodes[b][2] if self.graph.nodes[b][0] == CONSTANT else None
-        if factor is None or np.any(np.asarray(factor) <= 0) or not np.all(np.isfinite(factor)):
+        if self.graph.nodes[b][0] != CONSTANT or self.shapes[a] != self.shapes[number]:
             raise _NotSquaresError
-        if self.shapes[a] != self.shapes[number]:
-            raise _NotSquaresError
-        return [(a, scale * factor if op == "multiply" else scale / factor)]
+        self.needs[b] = Needs.POSITIVE
+        one = scale if scale is not None else self._add_constant(1.0)
+        made = b if scale is None and op == "multiply" else self._add(op, one, b)
+        if scale in self.spread or self.shapes[b]:
+            self.spread.add(made)
+        return [(a, made)]
 
-    def _residual(self, number: int, scale: Any) -> None:
-        if np.ndim(scale) or scale != 1.0:
-            first = len(self.graph.nodes) + len(self.added)
-            self.added.append((CONSTANT, (), np.sqrt(scale)))
-            self.added.append(("multiply", (number, first), None))
-            number = first + 1
+    def _repeated(self, part: int, total: int, scale: int | None) -> int | None:
+        """Scale for an operand of a sum: a smaller one is repeated by broadcasting."""
+        times = int(np.prod(self.shapes[total])) / int(np.prod(self.shapes[part]))
+        if times == 1:
+            return scale
+        repeat = self._add_constant(times)
+        return repeat if scale is None else self._add("multiply", scale, repeat)
+
+    def _residual(self, number: int, scale: int | None) -> None:
+        if scale is not None:
+            number = self._add("multiply", number, self._add("sqrt", scale))
         self.found.append(number)
 
-    def _constant(self, number: int, scale: Any) -> None:
+    def _constant(self, number: int, scale: int | None) -> None:
         op, _, value = self.graph.nodes[number]
         if op != CONSTANT:
             raise _NotSquaresError
-        total = float(np.sum(np.broadcast_to(scale, np.shape(value)) * value))
-        if total < 0 or not np.isfinite(total):
-            raise _NotSquaresError
-        if total:
-            self.found.append(len(self.graph.nodes) + len(self.added))
-            self.added.append((CONSTANT, (), float(np.sqrt(total))))
+        if type(value) is int and value == 0:  # where Python's sum() starts
+            self.needs[number] = Needs.ZERO
+            return
+        self.needs[number] = Needs.NOT_NEGATIVE
+        self._residual(self._add("sqrt", number), scale)
+
+    def _add_constant(self, value: float) -> int:
+        self.added.append((CONSTANT, (), value))
+        return len(self.graph.nodes) + len(self.added) - 1
+
+    def _add(self, op: str, *args: int) -> int:
+        self.added.append((op, args, None))
+        return len(self.graph.nodes) + len(self.added) - 1

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from softtape.graph import CONSTANT, INPUT, Graph, Node
+from softtape.transforms.replay import replay
 
 __all__ = ["simplify"]
 
@@ -15,6 +16,7 @@ __all__ = ["simplify"]
 def simplify(graph: Graph) -> Graph:
     """Return an equal graph without dead code, repeated subexpressions and products with one."""
     nodes: list[Node] = []
+    values: list[Any] | None = None
     known: dict[Hashable, int] = {}
     number: list[int] = []  # new number of each old node; -1 where it is not needed
     for node, needed in zip(graph.nodes, _needed(graph), strict=True):
@@ -25,8 +27,12 @@ def simplify(graph: Graph) -> Graph:
         args = tuple(number[a] for a in args)
         same = _unchanged_operand(op, args, nodes)
         if same is not None:
-            number.append(same)
-            continue
+            if values is None:
+                with np.errstate(all="ignore"):
+                    values = replay(graph, graph.start)
+            if _is_float(values[node[1][args.index(same)]]):
+                number.append(same)
+                continue
         key = _key(op, args, attrs)
         if key not in known:
             known[key] = len(nodes)
@@ -54,13 +60,18 @@ def _needed(graph: Graph) -> list[bool]:
 
 
 def _unchanged_operand(op: str, args: tuple[int, ...], nodes: list[Node]) -> int | None:
-    """Return the operand a node is equal to: ``x * 1``. (``x + 0`` differs for x = -0.0.)"""
+    """Return the operand a float node is equal to: ``x * 1``. (``x + 0`` differs for x = -0.0.)"""
     if op == "multiply":
         for a, other in (args, args[::-1]):
             kind, _, value = nodes[a]
             if kind == CONSTANT and type(value) is float and value == 1.0:
                 return other
     return None
+
+
+def _is_float(value: Any) -> bool:
+    """Whether ``value * 1.0`` is the same value. (A mask becomes numbers: True + True is 2.)"""
+    return isinstance(value, float) or getattr(value, "dtype", np.dtype(int)).kind == "f"
 
 
 def _key(op: str, args: tuple[int, ...], attrs: Any) -> Hashable:

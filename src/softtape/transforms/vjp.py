@@ -15,28 +15,28 @@ from softtape.transforms.replay import derive
 __all__ = ["pullback", "value_and_gradient"]
 
 
-def pullback(graph: Graph, values: Sequence[Any], seeds: Mapping[int, Any]) -> dict[str, Any]:
-    """Carry cotangents from some nodes of ``graph`` back to its inputs.
+def pullback(
+    graph: Graph, values: Sequence[Any], seeds: Mapping[int, Any], wanted: Sequence[int]
+) -> list[Any]:
+    """Carry cotangents from some nodes of ``graph`` back to others.
 
     Args:
         graph: The graph that was run.
         values: Value of each node in that run, plain or traced.
         seeds: Cotangent of each node the sweep starts from, by value number.
+        wanted: Value numbers of the nodes whose cotangents are asked for, such as inputs. The
+            sweep does not go on behind them.
 
     Returns:
-        The cotangent of each input, by key, in the shape of the input; zeros where none arrives.
+        One cotangent per wanted node, in its shape; zeros where none arrives.
     """
-    active = graph.active()
-    keys = {number: key for key, number in graph.inputs.items()}
-    found: dict[str, Any] = {}
+    active = graph.active(wanted)
+    ends = set(wanted)
     cotangents = dict(seeds)
     for number in range(max(seeds, default=-1), -1, -1):
-        g = cotangents.pop(number, None)
-        if g is None or not active[number]:
+        if number in ends or not active[number] or number not in cotangents:
             continue
-        if number in keys:
-            found[keys[number]] = g
-            continue
+        g = cotangents.pop(number)
         op, args, attrs = graph.nodes[number]
         rules, operands = PRIMITIVES[op], [values[a] for a in args]
         for i, a in enumerate(args):
@@ -49,10 +49,7 @@ def pullback(graph: Graph, values: Sequence[Any], seeds: Mapping[int, Any]) -> d
             part = _in_dtype(part, operands[i])
             known = cotangents.get(a)
             cotangents[a] = part if known is None else known + part
-    return {
-        key: found[key] if key in found else zeros(values[number])
-        for key, number in graph.inputs.items()
-    }
+    return [cotangents[n] if n in cotangents else zeros(values[n]) for n in wanted]
 
 
 def zeros(value: Any) -> Any:
@@ -78,7 +75,7 @@ def value_and_gradient(graph: Graph) -> Graph:
 
     def outputs(values: Sequence[Any]) -> Sequence[Any]:
         total = graph.outputs[0]
-        gradient = pullback(graph, values, {total: 1.0})
-        return [values[total], *gradient.values()]
+        gradient = pullback(graph, values, {total: 1.0}, list(graph.inputs.values()))
+        return [values[total], *gradient]
 
     return derive(graph, outputs)

@@ -25,7 +25,7 @@ from softtape.transforms import jacobian, value_and_gradient
 from softtape.transforms.replay import derive
 
 Array = Any
-few = settings(derandomize=True, deadline=None, max_examples=8, database=None)
+few = settings(derandomize=True, deadline=None, max_examples=4, database=None)
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,9 @@ def spd(function: Callable[..., Array], *shape: int) -> Calls:
     def call(seed: int) -> Call:
         x = uniform(np.random.default_rng(seed), (*shape, shape[-1]), -1.0, 1.0)
         eye = np.eye(shape[-1])
-        return Call(lambda x: function(x @ np.swapaxes(x, -1, -2) + 2.0 * eye), (x,), analytic=False)
+        return Call(
+            lambda x: function(x @ np.swapaxes(x, -1, -2) + 2.0 * eye), (x,), analytic=False
+        )
 
     return st.builds(call, seeds)
 
@@ -171,6 +173,11 @@ def joined(parts: Sequence[Array]) -> Array:
     return np.concatenate([np.ravel(p) for p in parts])
 
 
+def any_of(*calls: Calls) -> tuple[Calls, ...]:
+    """Return several rows of one function: each becomes a test of its own."""
+    return calls
+
+
 mask = np.array([[True, False, True], [False, True, True]])
 rows = np.array([[0, 2, 2], [1, 0, 1]])
 
@@ -178,13 +185,13 @@ rows = np.array([[0, 2, 2], [1, 0, 1]])
 # ---- the table: numpy function -> the calls that try its rule
 
 
-SMOOTH: dict[Callable[..., Any], Calls] = {
+SMOOTH: dict[Callable[..., Any], Calls | tuple[Calls, ...]] = {
     # elementwise
     np.add: binary(np.add),
     np.subtract: binary(np.subtract),
     np.multiply: binary(np.multiply),
     np.divide: binary(np.divide, right=(0.5, 2.0)),
-    np.power: st.one_of(
+    np.power: any_of(
         binary(np.power, left=(0.3, 2.0)),
         unary(lambda x: np.power(x, 2)),
         unary(lambda x: x**2.0 + x**1 + x**0 + x**3 + x**-1.0, 0.5, 2.0),
@@ -195,6 +202,12 @@ SMOOTH: dict[Callable[..., Any], Calls] = {
     np.float_power: binary(np.float_power, left=(0.3, 2.0)),
     np.remainder: binary(np.remainder, left=(7.2, 7.4), right=(2.6, 3.0), analytic=False),
     np.fmod: binary(np.fmod, left=(-7.4, -7.2), right=(2.6, 3.0), analytic=False),
+    np.divmod: binary(
+        lambda a, b: np.divmod(a, b)[0] + np.divmod(a, b)[1],
+        left=(7.2, 7.4),
+        right=(2.6, 3.0),
+        analytic=False,
+    ),
     np.negative: unary(np.negative),
     np.positive: unary(np.positive),
     np.absolute: unary(np.absolute, -2.0, -0.2, analytic=False),
@@ -238,11 +251,11 @@ SMOOTH: dict[Callable[..., Any], Calls] = {
     np.copysign: binary(
         lambda a, b: np.copysign(a, stop_gradient(b)), left=(0.3, 2.0), analytic=False
     ),
-    np.where: st.one_of(
+    np.where: any_of(
         fixed(lambda a, b: np.where(mask, a, b), (2, 3), (3,)),
         fixed(lambda a: np.where(mask, a, 1.0), ()),
     ),
-    np.clip: st.one_of(
+    np.clip: any_of(
         unary(lambda x: np.clip(x, -5, 5), analytic=False),
         unary(lambda x: np.clip(x, None, 3.0), -5, 2.5, analytic=False),
         fixed(lambda x: np.clip(x, -0.5, 0.45), (5,), apart=True, analytic=False),
@@ -252,46 +265,53 @@ SMOOTH: dict[Callable[..., Any], Calls] = {
     np.real: unary(np.real, analytic=False),
     np.conjugate: unary(np.conjugate, analytic=False),
     np.nan_to_num: fixed(
-        lambda x: np.nan_to_num(x * np.array([1.0, np.nan, np.inf]), posinf=5.0), (3,),
-        low=1.0, analytic=False,
+        lambda x: np.nan_to_num(np.where(mask[0], x, np.array([np.nan, np.nan, np.inf]))),
+        (2, 3),
+        analytic=False,
     ),
     # reductions
-    np.sum: st.one_of(
+    np.sum: any_of(
         reduction(np.sum),
         fixed(lambda x: np.sum(x, where=mask, initial=2.0), (2, 3)),
-        fixed(lambda x: np.sum(x, axis=1, dtype=float, keepdims=True, where=mask), (2, 3)),
+        fixed(
+            lambda x: np.sum(x, axis=1, dtype=float, keepdims=True, where=mask),
+            (2, 3),
+            analytic=False,
+        ),
     ),
-    np.prod: st.one_of(
+    np.prod: any_of(
         reduction(np.prod),
         fixed(lambda x: np.prod(x, axis=0, where=mask, initial=2.0), (2, 3)),
         fixed(np.prod, (40,), low=0.8, high=1.2),
     ),
-    np.max: st.one_of(
+    np.max: any_of(
         reduction(np.max, ties=False, analytic=False),
         fixed(
-            lambda x: np.max(x, axis=1, where=mask, initial=-9.0), (2, 3), apart=True,
+            lambda x: np.max(x, axis=1, where=mask, initial=-9.0),
+            (2, 3),
+            apart=True,
             analytic=False,
         ),
     ),
     np.amax: reduction(np.amax, ties=False, analytic=False),
-    np.min: st.one_of(
+    np.min: any_of(
         reduction(np.min, ties=False, analytic=False),
         fixed(
-            lambda x: np.min(x, axis=1, where=mask, initial=9.0), (2, 3), apart=True,
+            lambda x: np.min(x, axis=1, where=mask, initial=9.0),
+            (2, 3),
+            apart=True,
             analytic=False,
         ),
     ),
     np.amin: reduction(np.amin, ties=False, analytic=False),
     np.ptp: reduction(np.ptp, ties=False, analytic=False),
-    np.mean: st.one_of(
-        reduction(np.mean), fixed(lambda x: np.mean(x, axis=1, where=mask), (2, 3))
-    ),
-    np.average: st.one_of(
+    np.mean: any_of(reduction(np.mean), fixed(lambda x: np.mean(x, axis=1, where=mask), (2, 3))),
+    np.average: any_of(
         reduction(np.average),
         fixed(lambda x, w: np.average(x, axis=1, weights=w), (2, 3), (3,), low=0.4),
         fixed(lambda x, w: np.average(x, weights=w, keepdims=True), (2, 3), (2, 3), low=0.4),
     ),
-    np.var: st.one_of(
+    np.var: any_of(
         reduction(np.var, analytic=False),
         fixed(lambda x: np.var(x, axis=0, ddof=1), (3, 2), analytic=False),
         fixed(lambda x: np.var(x, axis=1, correction=1), (3, 2), analytic=False),
@@ -307,40 +327,51 @@ SMOOTH: dict[Callable[..., Any], Calls] = {
         lambda x: np.nanmean(np.where(mask, x, np.nan), axis=1), (2, 3), analytic=False
     ),
     # products
-    np.matmul: st.one_of(
+    np.matmul: any_of(
         *(
             fixed(np.matmul, a, b)
             for a, b in [
-                ((3,), (3,)), ((2, 3), (3,)), ((3,), (3, 2)), ((2, 3), (3, 2)),
-                ((2, 1, 2, 3), (3, 3, 1)), ((2, 2, 3), (3,)), ((3,), (2, 3, 2)), ((1, 3), (2, 3, 2)),
+                ((3,), (3,)),
+                ((2, 3), (3,)),
+                ((3,), (3, 2)),
+                ((2, 3), (3, 2)),
+                ((2, 1, 2, 3), (3, 3, 1)),
+                ((2, 2, 3), (3,)),
+                ((3,), (2, 3, 2)),
+                ((1, 3), (2, 3, 2)),
             ]
         )
     ),
-    np.dot: st.one_of(
+    np.dot: any_of(
         *(
             fixed(np.dot, a, b)
             for a, b in [
-                ((), (2,)), ((3,), (3,)), ((2, 3), (3,)), ((2, 3), (3, 2)), ((2, 3), (2, 3, 2)),
-                ((2, 2, 3), (3, 2)), ((3,), (2, 3, 1)),
+                ((), (2,)),
+                ((3,), (3,)),
+                ((2, 3), (3,)),
+                ((2, 3), (3, 2)),
+                ((2, 3), (2, 3, 2)),
+                ((2, 2, 3), (3, 2)),
+                ((3,), (2, 3, 1)),
             ]
         )
     ),
     np.vdot: fixed(np.vdot, (2, 3), (2, 3), analytic=False),
     np.vecdot: fixed(np.vecdot, (2, 3), (3,), analytic=False),
-    np.inner: st.one_of(
+    np.inner: any_of(
         *(
             fixed(np.inner, a, b)
             for a, b in [((3,), (3,)), ((2, 3), (3,)), ((2, 3), (2, 3)), ((), (2,))]
         )
     ),
-    np.outer: st.one_of(fixed(np.outer, (3,), (2,)), fixed(np.outer, (2, 2), ())),
-    np.tensordot: st.one_of(
+    np.outer: any_of(fixed(np.outer, (3,), (2,)), fixed(np.outer, (2, 2), ())),
+    np.tensordot: any_of(
         fixed(np.tensordot, (2, 3, 2), (3, 2, 2)),
         fixed(lambda a, b: np.tensordot(a, b, axes=0), (2,), (3,)),
         fixed(lambda a, b: np.tensordot(a, b, axes=([-1, 0], [1, 2])), (2, 3, 2), (3, 2, 2)),
         fixed(lambda a, b: np.tensordot(a, b, axes=(1, 0)), (2, 3), (3, 2)),
     ),
-    np.einsum: st.one_of(
+    np.einsum: any_of(
         fixed(lambda a, b: np.einsum("ij,jk", a, b), (2, 3), (3, 2)),
         fixed(lambda a, b: np.einsum("ij, jk -> ki", a, b), (2, 3), (3, 2)),
         fixed(lambda a: np.einsum("ij->j", a), (2, 3)),
@@ -355,12 +386,12 @@ SMOOTH: dict[Callable[..., Any], Calls] = {
         fixed(lambda a, b: np.einsum("i,j->", a, b), (2,), (3,)),
         fixed(lambda a, b: np.einsum(",i->i", a, b), (), (3,)),
     ),
-    np.cross: st.one_of(
+    np.cross: any_of(
         fixed(np.cross, (2, 3), (3,)),
         fixed(lambda a, b: np.cross(a, b, axis=0), (3, 2), (3, 2)),
         fixed(lambda a, b: np.cross(a, b, axisa=0, axisc=0), (3, 2), (2, 3)),
     ),
-    np.convolve: st.one_of(
+    np.convolve: any_of(
         *(
             fixed(lambda a, v, mode=mode: np.convolve(a, v, mode), (n,), (m,), analytic=False)
             for mode in ("full", "same", "valid")
@@ -368,35 +399,35 @@ SMOOTH: dict[Callable[..., Any], Calls] = {
         ),
         fixed(lambda v: np.convolve([1.0, 2.0, 3.0], v), (2,), analytic=False),
     ),
-    np.trapezoid: st.one_of(
+    np.trapezoid: any_of(
         fixed(lambda y: np.trapezoid(y, dx=0.5, axis=0), (3, 2), analytic=False),
         fixed(np.trapezoid, (2, 3), (3,), analytic=False),
         fixed(np.trapezoid, (2, 3), (2, 3), analytic=False),
     ),
-    np.polyval: st.one_of(
+    np.polyval: any_of(
         fixed(np.polyval, (3,), (2,)), fixed(lambda p: np.polyval(p, [1.0, 2.0]), (3,))
     ),
     np.kron: fixed(np.kron, (2, 2), (1, 3)),
     # shaping
-    np.reshape: st.one_of(
+    np.reshape: any_of(
         fixed(lambda x: np.reshape(x, (3, -1)), (2, 3)),
         fixed(lambda x: np.reshape(x, -1), (2, 3)),
         fixed(lambda x: np.reshape(x, (1, 1)), ()),
     ),
     np.ravel: fixed(np.ravel, (2, 3)),
-    np.transpose: st.one_of(
+    np.transpose: any_of(
         fixed(np.transpose, (2, 3)),
         fixed(lambda x: np.transpose(x, (1, -1, 0)), (2, 1, 3)),
     ),
     np.matrix_transpose: fixed(np.matrix_transpose, (2, 1, 3)),
     np.swapaxes: fixed(lambda x: np.swapaxes(x, 0, -1), (2, 1, 3)),
-    np.moveaxis: st.one_of(
+    np.moveaxis: any_of(
         fixed(lambda x: np.moveaxis(x, 0, -1), (2, 1, 3)),
         fixed(lambda x: np.moveaxis(x, (0, 2), (1, 0)), (2, 1, 3)),
     ),
     np.expand_dims: fixed(lambda x: np.expand_dims(x, (0, -1)), (2, 3)),
-    np.squeeze: st.one_of(fixed(np.squeeze, (1, 3, 1)), fixed(lambda x: np.squeeze(x, 0), (1, 1))),
-    np.broadcast_to: st.one_of(
+    np.squeeze: any_of(fixed(np.squeeze, (1, 3, 1)), fixed(lambda x: np.squeeze(x, 0), (1, 1))),
+    np.broadcast_to: any_of(
         fixed(lambda x: np.broadcast_to(x, (2, 3)), (3,)),
         fixed(lambda x: np.broadcast_to(x, (2, 3)), (2, 1)),
         fixed(lambda x: np.broadcast_to(x, 3), ()),
@@ -405,13 +436,13 @@ SMOOTH: dict[Callable[..., Any], Calls] = {
     np.flip: reduction(np.flip, keepdims=False),
     np.fliplr: fixed(np.fliplr, (2, 3)),
     np.flipud: fixed(np.flipud, (2, 3)),
-    np.concatenate: st.one_of(
+    np.concatenate: any_of(
         fixed(lambda a, b: np.concatenate([a, b], axis=-1), (2, 3), (2, 1)),
         fixed(lambda a, b: np.concatenate((a, np.ones((1, 3)), b)), (2, 3), (1, 3)),
         fixed(lambda a, b: np.concatenate([a, b], axis=None), (2, 3), ()),
         fixed(lambda a, b: np.concatenate([[a], b]), (), (2,)),
     ),
-    np.stack: st.one_of(
+    np.stack: any_of(
         fixed(lambda a, b: np.stack([a, b]), (2, 3), (2, 3)),
         fixed(lambda a, b: np.stack((a, b), axis=-1), (2, 3), (2, 3)),
         fixed(lambda a: np.stack([a, 1.0, a * a]), ()),
@@ -420,98 +451,106 @@ SMOOTH: dict[Callable[..., Any], Calls] = {
     np.atleast_1d: fixed(lambda a, b: joined(np.atleast_1d(a, b)), (), (2,)),
     np.atleast_2d: fixed(lambda a, b: joined(np.atleast_2d(a, b)), (), (2,)),
     np.vstack: fixed(lambda a, b: np.vstack([a, b]), (3,), (2, 3)),
-    np.hstack: st.one_of(
+    np.hstack: any_of(
         fixed(lambda a, b: np.hstack([a, b]), (3,), ()),
         fixed(lambda a, b: np.hstack([a, b]), (2, 1), (2, 2)),
     ),
     np.column_stack: fixed(lambda a, b: np.column_stack([a, b]), (2,), (2, 2)),
-    np.append: st.one_of(
+    np.append: any_of(
         fixed(np.append, (2, 2), ()),
         fixed(lambda a, b: np.append(a, b, axis=0), (2, 2), (1, 2)),
         fixed(lambda a, b: np.append(a, [b, 2.0 * b]), (2,), ()),
     ),
     np.array_split: fixed(lambda a: joined(np.array_split(a, 3)), (7,)),
-    np.split: st.one_of(
+    np.split: any_of(
         fixed(lambda a: joined([2.0 * np.split(a, 2, axis=1)[1]]), (2, 4)),
         fixed(lambda a: joined([p * p for p in np.split(a, [1, 3])]), (4,)),
     ),
-    np.roll: st.one_of(
+    np.roll: any_of(
         fixed(lambda a: np.roll(a, 2), (2, 3)),
         fixed(lambda a: np.roll(a, -1, axis=1), (2, 3)),
         fixed(lambda a: np.roll(a, (1, -2), axis=(0, 1)), (2, 3)),
     ),
-    np.repeat: st.one_of(
+    np.repeat: any_of(
         fixed(lambda a: np.repeat(a, 2, axis=0), (2, 3)),
         fixed(lambda a: np.repeat(a, [1, 0, 2], axis=-1), (2, 3)),
         fixed(lambda a: np.repeat(a, 3), ()),
     ),
-    np.tile: st.one_of(
+    np.tile: any_of(
         fixed(lambda a: np.tile(a, (2, 1, 2)), (2, 3)), fixed(lambda a: np.tile(a, 2), (2, 1))
     ),
-    np.diff: st.one_of(
+    np.diff: any_of(
         fixed(lambda a: np.diff(a, n=2), (2, 4)), fixed(lambda a: np.diff(a, axis=0), (2, 4))
     ),
     np.copy: fixed(np.copy, (2, 3)),
     np.full_like: fixed(lambda a, b: np.full_like(a, b), (2, 3), (), analytic=False),
     # indexing
-    np.take: st.one_of(
+    np.take: any_of(
         fixed(lambda a: np.take(a, rows), (5,)),
         fixed(lambda a: np.take(a, [2, 0], axis=-1), (2, 3)),
         fixed(lambda a: np.take(a, 1, axis=0), (2, 3)),
     ),
-    np.take_along_axis: st.one_of(
+    np.take_along_axis: any_of(
         fixed(lambda a: np.take_along_axis(a, rows, axis=1), (2, 3)),
         fixed(lambda a: np.take_along_axis(a, rows[:1], axis=1), (2, 3)),
         fixed(lambda a: np.take_along_axis(a, rows[0], axis=None), (2, 3)),
     ),
     np.sort: reduction(np.sort, tuples=False, keepdims=False, ties=False, analytic=False),
-    np.median: st.one_of(
+    np.median: any_of(
         reduction(np.median, tuples=False, ties=False, analytic=False),
         fixed(lambda a: np.median(a, axis=(0, 2)), (2, 3, 2), apart=True, analytic=False),
         fixed(
-            lambda a: np.median(a, axis=(0, 2), keepdims=True), (2, 2, 1), apart=True,
+            lambda a: np.median(a, axis=(0, 2), keepdims=True),
+            (2, 2, 1),
+            apart=True,
             analytic=False,
         ),
     ),
-    np.diagonal: st.one_of(
+    np.diagonal: any_of(
         fixed(np.diagonal, (2, 3)),
         fixed(lambda a: np.diagonal(a, -1, 0, 2), (3, 2, 3)),
         fixed(lambda a: np.diagonal(a, 2), (2, 4)),
     ),
     np.trace: fixed(lambda a: np.trace(a, 1), (3, 3)),
-    np.diag: st.one_of(
-        fixed(lambda a: np.diag(a, -1), (3,)), fixed(lambda a: np.diag(a, 1), (3, 3))
-    ),
+    np.diag: any_of(fixed(lambda a: np.diag(a, -1), (3,)), fixed(lambda a: np.diag(a, 1), (3, 3))),
     np.tril: fixed(lambda a: np.tril(a, 1), (3, 3), analytic=False),
     np.triu: fixed(np.triu, (2, 3, 3), analytic=False),
-    np.interp: st.one_of(
+    np.interp: any_of(
         fixed(
-            lambda x, xp, fp: np.interp(x - 0.3, np.cumsum(np.abs(xp) + 0.4) - 2.0, fp),
-            (3,), (4,), (4,), analytic=False,
+            # inside the intervals: at knots the slope jumps
+            lambda x, xp, fp: np.interp(
+                [-9.0, 0.5, 1.5, 9.0] + 0.1 * x, xp * 0.1 + np.arange(3), fp
+            ),
+            (4,),
+            (3,),
+            (3,),
+            analytic=False,
         ),
         fixed(
             lambda x: np.interp(x + 0.1, [-1.0, 0.0, 1.0], [1.0, 3.0, 2.0], left=-5.0, right=7.0),
-            (6,), apart=True, analytic=False,
+            (6,),
+            apart=True,
+            analytic=False,
         ),
     ),
     # linear algebra
     np.linalg.inv: regular(np.linalg.inv, (2, 3, 3)),
     np.linalg.det: regular(np.linalg.det, (2, 3, 3)),
-    np.linalg.slogdet: st.one_of(
+    np.linalg.slogdet: any_of(
         spd(lambda a: np.linalg.slogdet(a)[1], 2, 2), spd(lambda a: np.linalg.slogdet(a)[1], 3)
     ),
-    np.linalg.solve: st.one_of(
+    np.linalg.solve: any_of(
         regular(np.linalg.solve, (3, 3), (3,)),
         regular(np.linalg.solve, (2, 2, 2), (2, 1)),
         regular(np.linalg.solve, (2, 2), (3, 2, 2)),
         regular(np.linalg.solve, (2, 2, 2), (2,)),
     ),
-    np.linalg.cholesky: st.one_of(
+    np.linalg.cholesky: any_of(
         spd(np.linalg.cholesky, 3),
         spd(np.linalg.cholesky, 2, 2),
         spd(lambda a: np.linalg.cholesky(a, upper=True), 2),
     ),
-    np.linalg.norm: st.one_of(
+    np.linalg.norm: any_of(
         fixed(np.linalg.norm, (4,), analytic=False),
         fixed(np.linalg.norm, (2, 3), analytic=False),
         fixed(lambda a: np.linalg.norm(a, "fro"), (2, 3), analytic=False),
@@ -521,16 +560,16 @@ SMOOTH: dict[Callable[..., Any], Calls] = {
             for p in (1, 2, 3, 1.5, np.inf, -np.inf)
         ),
     ),
-    np.linalg.matrix_power: st.one_of(
+    np.linalg.matrix_power: any_of(
         *(regular(lambda a, n=n: np.linalg.matrix_power(a, n), (3, 3)) for n in (1, 2, 3, 5, -2))
     ),
 }
 SMOOTH[np.round] = SMOOTH[np.around] = unary(lambda x: x * np.round(x, 1), 0.11, 0.14)
 
 # Primitives no numpy function of the same name stands for: the calls that record them.
-HIDDEN: dict[str, Calls] = {
+HIDDEN: dict[str, Calls | tuple[Calls, ...]] = {
     "astype": fixed(lambda x: (x.astype("f4").astype("f8") - x) ** 2 + x, (3,), analytic=False),
-    "getitem": st.one_of(
+    "getitem": any_of(
         fixed(lambda x: x[1], (3,)),
         fixed(lambda x: x[..., None, ::-1], (2, 3)),
         fixed(lambda x: x[1:, np.array([0, 0, 2])], (2, 3)),
@@ -561,8 +600,17 @@ FLAT: dict[Callable[..., Any], st.SearchStrategy[Call]] = {
     **{
         f: plain(f, points, others)
         for f in (
-            np.floor_divide, np.heaviside, np.greater, np.greater_equal, np.less, np.less_equal,
-            np.equal, np.not_equal, np.logical_and, np.logical_or, np.logical_xor,
+            np.floor_divide,
+            np.heaviside,
+            np.greater,
+            np.greater_equal,
+            np.less,
+            np.less_equal,
+            np.equal,
+            np.not_equal,
+            np.logical_and,
+            np.logical_or,
+            np.logical_xor,
         )
     },
     **{
@@ -657,7 +705,11 @@ def assert_close(got: Any, wanted: Any, rtol: float) -> None:
     np.testing.assert_allclose(got, wanted, rtol=rtol, atol=rtol * scale)
 
 
-ROWS = {f.__name__: calls for f, calls in SMOOTH.items()} | HIDDEN
+ROWS = {
+    f"{name}-{i}" if isinstance(row, tuple) else name: calls
+    for name, row in [*((f.__name__, row) for f, row in SMOOTH.items()), *HIDDEN.items()]
+    for i, calls in enumerate(row if isinstance(row, tuple) else [row])
+}
 each_row = pytest.mark.parametrize("name", sorted(ROWS))
 
 
@@ -672,7 +724,7 @@ def test_every_primitive_with_a_rule_is_recorded_by_some_row() -> None:
 
     for calls in ROWS.values():
 
-        @settings(few, max_examples=16)
+        @settings(few, max_examples=2)
         @given(calls)
         def collect(call: Call) -> None:
             with np.errstate(all="ignore"):
@@ -750,9 +802,7 @@ def test_second_derivatives(name: str) -> None:
             weights = rng.uniform(-1, 1, np.shape(call.function(*call.operands)))
             # squared, so that linear functions have second derivatives too
             first = value_and_gradient(
-                record(
-                    lambda *x: np.sum((weights * call.function(*x)) ** 2), call.operands
-                )
+                record(lambda *x: np.sum((weights * call.function(*x)) ** 2), call.operands)
             )
         directions = [rng.uniform(-1, 1, np.shape(x)) for x in call.operands]
         slope = derive(
@@ -777,10 +827,10 @@ def test_second_derivatives(name: str) -> None:
 
 @each_row
 def test_float32_stays_float32(name: str) -> None:
-    if name in ("astype", "degrees", "radians"):
-        pytest.skip("about dtypes itself, or wider than numpy's float32 in numpy itself")
+    if name == "astype":
+        return  # a row about widening
 
-    @settings(few, max_examples=4)
+    @settings(few, max_examples=2)
     @given(ROWS[name])
     def check(call: Call) -> None:
         operands = [np.float32(x) if np.ndim(x) == 0 else x.astype("f4") for x in call.operands]

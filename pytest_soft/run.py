@@ -1,0 +1,49 @@
+"""The state of one pytest run, kept in pytest's own stash."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pytest_soft.collect import Options
+    from pytest_soft.settings import Settings
+    from pytest_soft.summary import FitSummary
+    from pytest_soft.verdict import TestLoss, Verdict
+
+__all__ = ["RUN", "Run"]
+
+
+class Run:
+    """What one pytest run knows of soft tests; in a worker and in the controller alike.
+
+    Attributes:
+        settings: What the user asked for.
+        options: What the authors of the soft tests asked for, by test id.
+        tests: What the check measured, by test id.
+        fit: What the fit has to say, if there was one.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        """Know nothing but the settings."""
+        self.settings = settings
+        self.options: dict[str, Options] = {}
+        self.tests: dict[str, TestLoss] = {}
+        self.fit: FitSummary | None = None
+
+    def verdict(self) -> Verdict | None:
+        """Return the verdict, or None for a run that has nothing to do with soft tests."""
+        if not (self.tests or self.settings.asked):
+            return None
+        from pytest_soft.verdict import judge
+
+        return judge(
+            self.tests,
+            threshold=self.settings.threshold,
+            asked=self.settings.asked,
+            fit_failures=tuple(t.title for t in self.fit.troubles) if self.fit else (),
+        )
+
+
+RUN = pytest.StashKey[Run]()

@@ -1,0 +1,420 @@
+"""Cases that took the same path, evaluated together.
+
+A :class:`Group` holds the cases of one signature (see :mod:`softtape.transforms.batch`) in chunks
+of lanes. A lane without a case repeats another case's constants with weight zero, so that the
+compiled programs need not change while cases come and go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from softtape.engines.cases import CaseProgram
+from softtape.engines.numpy import Program
+from softtape.graph import CONSTANT, Graph, same_value
+from softtape.transforms.batch import (
+    WEIGHTS,
+    CannotBatchError,
+    batch,
+    batched_gradient,
+    batched_jacobian,
+    case_key,
+    constants_of,
+    stacked_constants,
+)
+from softtape.transforms.jvp import jacobian
+from softtape.transforms.residuals import Needs, residual_form
+from softtape.transforms.simplify import simplify
+from softtape.transforms.vjp import value_and_gradient
+
+__all__ = ["Case", "CaseError", "Group", "Kind", "Share"]
+
+Kind: TypeAlias = Literal["value", "gradient", "jacobian"]
+Floats: TypeAlias = NDArray[np.float64]
+
+_CHUNK = 4096  # lanes of a chunk: a buffer of float64 takes 32 KB, so that a dozen stay in cache
+
+
+class CaseError(Exception):
+    """A case cannot be evaluated at this point.
+
+    Args:
+        member: Which case.
+        error: Why.
+    """
+
+    def __init__(self, member: int, error: Exception) -> None:
+        """Keep which case it was."""
+        super().__init__(str(error))
+        self.member = member
+
+
+class Case:
+    """One test on one path: a lane of a group.
+
+    Args:
+        graph: Its graph, pruned.
+        weight: Factor of its loss in 𝓛.
+    """
+
+    __slots__ = ("_own", "constants", "graph", "weight")
+
+    def __init__(self, graph: Graph, weight: float) -> None:
+        """Keep the graph; programs of its own are made only if it is ever run alone."""
+        self.graph = graph
+        self.weight = weight
+        self.constants = constants_of(graph)
+        self._own: Alone | None = None
+
+    @property
+    def alone(self) -> Alone:
+        """Its own programs, for what cannot be batched."""
+        if self._own is None:
+            self._own = Alone(self.graph)
+        return self._own
+
+
+class Alone:
+    """Programs of a single case."""
+
+    def __init__(self, graph: Graph) -> None:
+        """Compile nothing yet."""
+        self._graph = graph
+
+    @cached_property
+    def value(self) -> Program:
+        """Computes the loss."""
+        return Program(simplify(self._graph))
+
+    @cached_property
+    def gradient(self) -> Program:
+        """Computes the loss and its gradient."""
+        return Program(simplify(value_and_gradient(simplify(self._graph))))
+
+    @cached_property
+    def jacobian(self) -> Program:
+        """Computes residuals and their Jacobian."""
+        form = residual_form(self._graph)
+        assert form is not None
+        return Program(simplify(jacobian(simplify(form[0]))))
+
+
+@dataclass
+class Share:
+    """What cases contribute to 𝓛 at one point.
+
+    Attributes:
+        losses: Their losses, shape (cases,), without weights.
+        holds: Whether each case's guards hold; where not, its share counts for nothing.
+        gradient: Sum of the weighted gradients by key.
+        residuals: Their weighted residuals, case by case.
+        rows: The Jacobian of the residuals by key, shape (residuals, size of the Param).
+    """
+
+    losses: Floats
+    holds: NDArray[np.bool_]
+    gradient: Mapping[str, Any] | None = None
+    residuals: Floats | None = None
+    rows: Mapping[str, Floats] | None = None
+
+
+class Group:
+    """All cases of one signature.
+
+    Args:
+        graph: The graph of any of them, pruned.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        """Start without cases."""
+        self.members: list[int] = []
+        self.cases: list[Case] = []
+        self._stale: bool
+        self._squares: bool | None
+        self._weights: Floats | None
+        self._graph = graph
+        self._lanes: _Lanes | None = None
+        self._batchable = True
+        self._changed()
+
+    @cached_property
+    def _form(self) -> tuple[Graph, Mapping[int, Needs]] | None:
+        return residual_form(self._graph)
+
+    @property
+    def has_residuals(self) -> bool:
+        """Whether the losses of all cases are visibly sums of squares."""
+        if self._squares is None:
+            self._squares = self._form is not None and self._needs_met(self._form[1])
+        return self._squares
+
+    def _needs_met(self, needs: Mapping[int, Needs]) -> bool:
+        numbers = [k for k, node in enumerate(self._graph.nodes) if node[0] == CONSTANT]
+        place = {number: i for i, number in enumerate(numbers)}
+        return all(
+            need.met_by([case.constants[place[number]] for case in self.cases])
+            for number, need in needs.items()
+        )
+
+    @property
+    def weights(self) -> Floats:
+        """Weight of each case."""
+        if self._weights is None:
+            self._weights = np.array([case.weight for case in self.cases])
+        return self._weights
+
+    def add(self, member: int, case: Case) -> None:
+        """Take in a case; ``member`` is what the caller calls it."""
+        self.members.append(member)
+        self.cases.append(case)
+        self._changed()
+
+    def remove(self, members: set[int]) -> None:
+        """Let cases go."""
+        kept = [i for i, m in enumerate(self.members) if m not in members]
+        self.members = [self.members[i] for i in kept]
+        self.cases = [self.cases[i] for i in kept]
+        self._changed()
+
+    def _changed(self) -> None:
+        self._stale, self._squares, self._weights = True, None, None
+
+    def share(self, kind: Kind, inputs: Mapping[str, Any], trusted: Container[int]) -> Share:
+        """Return what the cases contribute where the Params are ``inputs``.
+
+        Args:
+            kind: What is asked for.
+            inputs: Value of each Param by key.
+            trusted: Members whose guards need not be asked.
+
+        Raises:
+            CaseError: A case cannot be evaluated there.
+        """
+        if len(self.cases) > 1 and self._batchable:
+            try:
+                return self._together(kind, inputs)
+            except CannotBatchError:
+                self._batchable = False
+            except (ArithmeticError, np.linalg.LinAlgError):
+                pass  # one of them is to blame: the others may have to take another path
+        shares = []
+        for member, case in zip(self.members, self.cases, strict=True):
+            try:
+                shares.append(_alone(case, kind, inputs, guarded=member not in trusted))
+            except (ArithmeticError, np.linalg.LinAlgError) as error:
+                raise CaseError(member, error) from error
+        return _merged(shares)
+
+    def _together(self, kind: Kind, inputs: Mapping[str, Any]) -> Share:
+        if self._lanes is None or self._stale:
+            if self._lanes is None:
+                self._lanes = _Lanes(self._graph)
+            self._lanes.fill(self.cases)
+            self._stale = False
+        return self._lanes.share(kind, inputs, self._form)
+
+
+def _alone(case: Case, kind: Kind, inputs: Mapping[str, Any], *, guarded: bool) -> Share:
+    """Run one case by its own programs."""
+    program: Program = getattr(case.alone, kind)
+    outputs = program.run(inputs, guarded=guarded)
+    if outputs is None:
+        return Share(np.full(1, np.nan), np.zeros(1, bool))
+    share = Share(np.zeros(1), np.ones(1, bool))
+    keys = list(case.graph.inputs)
+    if kind == "jacobian":
+        count = len(outputs) // (1 + len(keys))
+        root = np.sqrt(case.weight)
+        share.residuals = np.concatenate([np.ravel(r) for r in outputs[:count]]) * root
+        share.rows = {
+            key: root * np.concatenate(
+                [
+                    np.reshape(outputs[count + j * len(keys) + i], (np.size(outputs[j]), -1))
+                    for j in range(count)
+                ]
+            )
+            for i, key in enumerate(keys)
+        }
+        return share
+    share.losses = np.array([float(outputs[0])])
+    if kind == "gradient":
+        share.gradient = {k: case.weight * g for k, g in zip(keys, outputs[1:], strict=True)}
+    return share
+
+
+def _merged(shares: Sequence[Share]) -> Share:
+    """Join the shares of single cases, in their order; those whose guards broke give nothing."""
+    merged = Share(
+        np.concatenate([s.losses for s in shares]), np.concatenate([s.holds for s in shares])
+    )
+    gradients = [s.gradient for s in shares if s.gradient is not None]
+    if gradients:
+        merged.gradient = {k: sum(g[k] for g in gradients) for k in gradients[0]}
+    rows = [s.rows for s in shares if s.rows is not None]
+    if rows:
+        merged.residuals = np.concatenate([s.residuals for s in shares if s.residuals is not None])
+        merged.rows = {key: np.concatenate([r[key] for r in rows]) for key in rows[0]}
+    return merged
+
+
+class _Lanes:
+    """Compiled programs of a batched graph, and the chunks of cases they run on.
+
+    The number of lanes only grows, and so does the set of constants that vary, so that cases
+    which come and go do not cost a compilation each time.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+        self._numbers = [k for k, node in enumerate(graph.nodes) if node[0] == CONSTANT]
+        self._width = 0
+        self._varying: dict[int, Any] = {}  # value number -> values, shape (cases, ...)
+        self._weights: Floats = np.zeros(0)
+        self._programs: dict[Kind, _Compiled] = {}
+
+    def fill(self, cases: Sequence[Case]) -> None:
+        """Take these cases, instead of those before."""
+        columns = stacked_constants([case.constants for case in cases])
+        width = min(len(cases), _CHUNK)
+        varying: dict[int, Any] = {}
+        for number, column, value in zip(self._numbers, columns, cases[0].constants, strict=True):
+            known = number in self._varying
+            if column is None and (known or not _same_as(self._graph.nodes[number][2], value)):
+                column = np.repeat(np.asarray(value)[None], len(cases), axis=0)
+            if column is not None:
+                varying[number] = column
+        if width > self._width or varying.keys() != self._varying.keys():
+            grown = width if self._width == 0 else min(_CHUNK, 1 << (width - 1).bit_length())
+            self._width = max(self._width, grown)
+            self._programs.clear()
+        self._varying = varying
+        self._weights = np.array([case.weight for case in cases])
+        for program in self._programs.values():
+            program.forget_chunks()
+
+    def share(
+        self, kind: Kind, inputs: Mapping[str, Any], form: tuple[Graph, Any] | None
+    ) -> Share:
+        """Run all chunks and join what they give, in their order."""
+        program = self._programs.get(kind)
+        if program is None:
+            graph = self._graph
+            if kind == "jacobian":
+                assert form is not None
+                graph = form[0]
+            example = {n: c[self._places(0)] for n, c in self._varying.items()}
+            program = self._programs[kind] = _Compiled(graph, example, self._width, kind)
+        if not program.chunks:
+            for start in range(0, len(self._weights), self._width):
+                places = self._places(start)
+                program.add_chunk(
+                    {n: c[places] for n, c in self._varying.items()},
+                    self._weights[start : start + self._width],
+                )
+        shares = [program.run(inputs, chunk) for chunk in program.chunks]
+        return shares[0] if len(shares) == 1 else _merged(shares)
+
+    def _places(self, start: int) -> NDArray[np.intp]:
+        """Which case sits in each lane of a chunk; lanes left over repeat the chunk's first."""
+        places = np.arange(start, start + self._width)
+        places[places >= len(self._weights)] = start
+        return places
+
+
+def _same_as(a: Any, b: Any) -> bool:
+    return type(a) is type(b) and same_value(a, b) and str(a) == str(b)
+
+
+@dataclass
+class _Chunk:
+    """One chunk of cases: what it binds, and the weights of its cases."""
+
+    bound: Sequence[tuple[int, Any]]
+    weights: Floats
+    roots: Floats
+
+
+class _Compiled:
+    """The program of one kind for all chunks."""
+
+    def __init__(self, graph: Graph, example: Mapping[int, Any], width: int, kind: Kind) -> None:
+        self._keys = list(graph.inputs)
+        self._shapes = [np.shape(graph.start[key]) for key in self._keys]
+        self._count = len(graph.outputs)
+        self._width = width
+        self._kind = kind
+        self._guards = [expected for _, expected in graph.guards]
+        made = simplify(_derived(graph, example, width, kind))
+        cases = [WEIGHTS, *(case_key(n) for n in example)]
+        self._program = CaseProgram(made, [key for key in cases if key in made.inputs])
+        self._workspace = self._program.workspace()
+        self.chunks: list[_Chunk] = []
+
+    def forget_chunks(self) -> None:
+        """Drop the chunks: other cases come."""
+        self.chunks.clear()
+
+    def add_chunk(self, varying: Mapping[int, Any], weights: Floats) -> None:
+        """Take one more chunk; lanes without a weight are padding."""
+        padded = np.zeros(self._width)
+        padded[: len(weights)] = weights
+        inputs = {WEIGHTS: padded, **{case_key(n): c for n, c in varying.items()}}
+        self.chunks.append(_Chunk(self._program.bind(inputs), weights, np.sqrt(weights)))
+
+    def run(self, inputs: Mapping[str, Any], chunk: _Chunk) -> Share:
+        """Return what one chunk contributes."""
+        outputs = self._program.run(inputs, chunk.bound, self._workspace)
+        n = len(chunk.weights)
+        holds = self._holding(outputs[len(outputs) - len(self._guards) :], n)
+        if self._kind == "jacobian":
+            return self._rows(outputs, chunk, holds)
+        share = Share(outputs[0][:n].copy(), holds)
+        if self._kind == "gradient":
+            share.gradient = dict(zip(self._keys, outputs[1 : 1 + len(self._keys)], strict=True))
+        return share
+
+    def _holding(self, values: Sequence[Any], n: int) -> NDArray[np.bool_]:
+        holds = np.ones(n, bool)
+        for value, expected in zip(values, self._guards, strict=True):
+            if np.ndim(value) == np.ndim(expected):
+                holds &= same_value(value, expected)
+            else:
+                equal = (value == expected) | ((value != value) & (expected != expected))
+                holds &= equal.reshape(self._width, -1).all(axis=1)[:n]
+        return holds
+
+    def _rows(self, outputs: Sequence[Any], chunk: _Chunk, holds: NDArray[np.bool_]) -> Share:
+        n, m = len(chunk.weights), self._count
+        roots = chunk.roots[:, None]
+        parts = [np.reshape(r, (self._width, -1))[:n] for r in outputs[:m]]
+        residuals = (parts[0] if m == 1 else np.concatenate(parts, axis=1)) * roots
+        rows = {}
+        for i, key in enumerate(self._keys):
+            size = int(np.prod(self._shapes[i]))
+            blocks = [
+                np.reshape(outputs[m + j * len(self._keys) + i], (self._width, -1, size))[:n]
+                for j in range(m)
+            ]
+            block = blocks[0] if m == 1 else np.concatenate(blocks, axis=1)
+            rows[key] = np.reshape(block * roots[:, :, None], (-1, size))
+        return Share(np.zeros(n), holds, residuals=np.ravel(residuals), rows=rows)
+
+
+def _derived(graph: Graph, example: Mapping[int, Any], width: int, kind: Kind) -> Graph:
+    """Return the batched graph of what is asked for, with the guarded values as last outputs."""
+    keys = list(graph.inputs)
+    if kind == "jacobian":
+        made = batched_jacobian(graph, example, width)
+    else:
+        made = batch(graph, example, width)
+        if kind == "gradient":
+            made = batched_gradient(made, keys)
+    return Graph(
+        made.nodes, (*made.outputs, *(g for g, _ in made.guards)), (), made.inputs, made.start
+    )

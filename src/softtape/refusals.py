@@ -1,0 +1,102 @@
+"""What cannot be traced stops, in words that name the line and the replacement."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import re
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import numpy as np
+
+from softtape.errors import TraceError
+from softtape.location import user_location
+
+__all__ = [
+    "outlived",
+    "refuse",
+    "refuse_constant",
+    "refuse_float",
+    "refuse_function",
+    "refuse_unknown_arguments",
+]
+
+
+def outlived(*_: object) -> NoReturn:
+    """Raise for a value that is used when its tape is closed, or on another tape."""
+    raise TraceError(
+        f"{user_location()}\na traced value outlived the run it belongs to (kept in a cache, a "
+        "global or a fixture of wider scope). Compute it anew in each test."
+    )
+
+
+def refuse_constant(value: Any) -> NoReturn:
+    """Raise for an operand that is no real number."""
+    what = np.asarray(value)
+    instead = {
+        "c": "Complex numbers are not traced yet: keep real and imaginary parts.",
+        "O": "Convert what it holds to float; join traced values with np.stack([...]).",
+    }.get(what.dtype.kind, "Only real numbers are traced.")
+    raise TraceError(
+        f"{user_location()}\ncannot compute with a traced value and {value!r} (dtype "
+        f"{what.dtype}). {instead}"
+    )
+
+
+def refuse(what: str, instead: str) -> NoReturn:
+    """Raise for an operation that would drop a value off the tape."""
+    raise TraceError(
+        f"{user_location()}\n{what} would take a traced value off the tape and lose its "
+        f"gradient. {instead}"
+    )
+
+
+_MATH_NAMES = {"pow": "power", "fabs": "abs", "fsum": "sum", "dist": "linalg.norm"}
+_MATH_TRACED = {"floor", "ceil", "trunc", "prod"}
+_CALLS = re.compile(r"(?<![\w.])(?:math\.)?(\w+)\s*\(")
+
+
+def refuse_float(ndim: int) -> NoReturn:
+    """Raise for ``float(traced)``, also when ``math`` or a plain array asks for it."""
+    text = user_location().text
+    calls = _CALLS.findall(text)
+    name = next((n for n in calls if n in vars(math) and n not in _MATH_TRACED), None)
+    if name is not None and "float" not in calls:
+        known = _MATH_NAMES.get(name, name)
+        if known != "linalg.norm" and not hasattr(np, known):
+            refuse(f"math.{name}", f"numpy has no {name}: write it with numpy functions.")
+        refuse(f"math.{name}", f"Use np.{known}, which the tape records.")
+    target = text.split("=", 1)[0]
+    if "[" in target and "=" in text and "float" not in calls:
+        refuse(
+            "assigning into a plain array",
+            "Collect the values in a list and join them with np.stack([...]), or choose between "
+            "arrays with np.where(...).",
+        )
+    if ndim:
+        refuse("float()", "A float must have no axes: index or sum the array first.")
+    refuse(
+        "float()",
+        "Drop the call: a traced value already acts as its number, also in f-strings.",
+    )
+
+
+def refuse_unknown_arguments(
+    known: Callable[..., Any], name: str, args: Any, keywords: Any, error: TypeError
+) -> None:
+    """Raise if a call fails because the rule does not know some argument of numpy's."""
+    try:
+        inspect.signature(known).bind(*args, **keywords)
+    except TypeError as unknown:
+        raise TraceError(
+            f"{user_location()}\n{name} under tracing: {unknown}. Express it by simpler calls."
+        ) from error
+
+
+def refuse_function(name: str) -> NoReturn:
+    """Raise for a numpy function without a rule."""
+    raise TraceError(
+        f"{user_location()}\n{name} has no rule on the tape, so its gradient would be lost. "
+        "Express it by numpy functions that have one."
+    )

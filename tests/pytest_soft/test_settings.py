@@ -1,0 +1,138 @@
+"""Options of the command line and the ini file."""
+
+import pytest
+
+from pytest_soft.settings import Settings
+
+DEFAULTS = {
+    "fit": False,
+    "dry_run": False,
+    "threshold": None,
+    "optimizer": "auto",
+    "max_steps": None,
+    "timeout": None,
+    "seed": 0,
+    "asked": False,
+}
+
+
+def settings(pytester: pytest.Pytester, *args: str) -> dict:
+    config = pytester.parseconfig("-p", "no:hypothesispytest", *args)
+    return Settings.of(config)._asdict()
+
+
+def test_defaults(pytester):
+    assert settings(pytester) == DEFAULTS
+
+
+@pytest.mark.parametrize(
+    ("args", "expected"),
+    [
+        (("--soft-threshold=1e-3",), {"threshold": 1e-3, "asked": True}),
+        (("--soft-threshold=0",), {"threshold": 0.0, "asked": True}),
+        (("--soft-threshold", "-1.5"), {"threshold": -1.5, "asked": True}),
+        (("--soft-threshold=inf",), {"threshold": float("inf"), "asked": True}),
+        (("--soft-optimizer=adam",), {"optimizer": "adam"}),
+        (("--soft-max-steps=0",), {"max_steps": 0}),
+        (("--soft-timeout=0.5",), {"timeout": 0.5}),
+        (("--soft-seed=7",), {"seed": 7}),
+    ],
+)
+def test_command_line(pytester, args, expected):
+    assert settings(pytester, *args) == {**DEFAULTS, **expected}
+
+
+@pytest.mark.parametrize("option", ["--collect-only", "--setup-plan", "--setup-only"])
+def test_a_run_that_runs_no_test_asks_for_none(pytester, option):
+    found = settings(pytester, option, "--soft-threshold=1")
+    assert found == {**DEFAULTS, "threshold": 1.0}
+
+
+INI = """
+    [pytest]
+    soft_threshold = 1e-3
+    soft_optimizer = lbfgs
+    soft_max_steps = 12
+    soft_timeout = 3.5
+    soft_seed = 4
+"""
+EXPECTED = {
+    **DEFAULTS, "threshold": 1e-3, "optimizer": "lbfgs", "max_steps": 12, "timeout": 3.5, "seed": 4
+}  # fmt: skip
+
+
+def test_pytest_ini(pytester):
+    pytester.makeini(INI)
+    assert settings(pytester) == EXPECTED
+
+
+def test_command_line_wins_over_the_ini_file(pytester):
+    pytester.makeini(INI)
+    found = settings(pytester, "--soft-threshold=0", "--soft-seed=0", "--soft-max-steps=0")
+    assert found == {**EXPECTED, "threshold": 0.0, "seed": 0, "max_steps": 0, "asked": True}
+
+
+def test_ini_options_of_pyproject(pytester):
+    pytester.makepyprojecttoml(
+        """
+        [tool.pytest.ini_options]
+        soft_threshold = 1e-3
+        soft_optimizer = "lbfgs"
+        soft_max_steps = 12
+        soft_timeout = "3.5"
+        soft_seed = "4"
+        """
+    )
+    assert settings(pytester) == EXPECTED
+
+
+@pytest.mark.parametrize("text", ["0", "0.0", "1e-3", "2"])
+def test_native_toml(pytester, text):
+    pytester.makepyprojecttoml(f"[tool.pytest]\nsoft_threshold = {text}\n")
+    assert settings(pytester) == {**DEFAULTS, "threshold": float(text)}
+
+
+def test_all_in_native_toml(pytester):
+    pytester.makepyprojecttoml(
+        """
+        [tool.pytest]
+        soft_threshold = 1e-3
+        soft_optimizer = "lbfgs"
+        soft_max_steps = 12
+        soft_timeout = 3.5
+        soft_seed = 4
+        """
+    )
+    assert settings(pytester) == EXPECTED
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (("--soft-threshold=nan",), "soft_threshold is nan, which no loss could meet"),
+        (("--soft-dry-run",), "--soft-dry-run needs --soft-fit"),
+        (("--soft-max-steps=-1",), "soft_max_steps is -1: it must be 0 or more"),
+        (("--soft-timeout=0",), "soft_timeout is 0.0: it must be above 0 seconds"),
+        (("--soft-timeout=nan",), "soft_timeout is nan: it must be above 0 seconds"),
+        (("--soft-seed=-1",), "soft_seed is -1: it must be 0 or more"),
+    ],
+)
+def test_nonsense_is_a_usage_error(pytester, args, message):
+    with pytest.raises(pytest.UsageError, match=message):
+        settings(pytester, *args)
+
+
+@pytest.mark.parametrize("name", ["threshold", "max-steps", "timeout", "seed"])
+def test_no_number(pytester, name):
+    result = pytester.runpytest_inprocess("-p", "no:hypothesispytest", f"--soft-{name}=abc")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"*--soft-{name}: invalid * value: 'abc'*"])
+
+
+@pytest.mark.parametrize("name", ["threshold", "max_steps", "timeout", "seed"])
+def test_no_number_in_the_ini_file(pytester, name):
+    pytester.makeini(f"[pytest]\nsoft_{name} = abc\n")
+    result = pytester.runpytest_inprocess("-p", "no:hypothesispytest")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"*soft_{name}*abc*"])
+    result.stderr.no_fnmatch_line("*INTERNALERROR*")

@@ -1,0 +1,189 @@
+"""From traced tests to the best values found, without pytest."""
+
+import numpy as np
+import pytest
+
+from pytest_soft.solve import Goal, group_by_key, set_values, solve
+from softtape import Param, SoftError
+from softtape.objective import Term
+from softtape.param import assign, declared, peek
+from softtape.tape import Tape
+
+a = Param(1.0)
+b = Param(np.zeros(2))
+single = Param(np.zeros(2, np.float32))
+bounded = Param(0.5, bounds=(0.0, 1.0))
+unused = Param(3.0)
+
+
+@pytest.fixture(autouse=True)
+def restore():
+    before = {p: peek(p) for p in (a, b, single, bounded, unused)}
+    yield
+    for param, value in before.items():
+        assign(param, value)
+
+
+def term(name, loss, weight=1.0):
+    """Return the term of a test function, traced now and again when its path changes."""
+
+    def trace(values):
+        set_values(group_by_key(list(values)), values)
+        return record(loss)
+
+    return Term(name, record(loss), trace, weight)
+
+
+def record(loss):
+    with Tape() as tape:
+        return tape.graph([loss()])
+
+
+def fit(*terms, limits=None, **goal):
+    start = {key: value for t in terms for key, value in t.starts.items()}
+    return solve(terms, start, Goal(**goal), limits=limits)
+
+
+def test_least_squares():
+    solution = fit(term("t", lambda: (a - 3) ** 2))
+    assert peek(a) == pytest.approx(3, abs=1e-9)
+    assert solution.before == 4.0
+    assert solution.after == pytest.approx(0, abs=1e-15)
+    assert solution.improved
+    assert solution.result.optimizer == "lm"
+    assert solution.losses == [solution.after]
+
+
+def test_only_reached_params_move():
+    fit(term("t", lambda: (a - 3) ** 2))
+    assert peek(unused) == 3.0
+    assert np.all(peek(b) == 0)
+
+
+def test_no_sum_of_squares():
+    solution = fit(term("t", lambda: np.cosh(a - 3)))
+    assert peek(a) == pytest.approx(3, abs=1e-5)
+    assert solution.result.optimizer == "lbfgs"
+
+
+def test_arrays_and_dtypes():
+    fit(term("t", lambda: np.sum((b - np.array([1.0, 2.0])) ** 2) + np.sum((single - 0.1) ** 2)))
+    assert peek(b) == pytest.approx([1, 2])
+    assert peek(single).dtype == np.float32
+    assert not peek(single).flags.writeable
+    assert np.all(peek(single) == np.float32(0.1))
+
+
+def test_bounds():
+    fit(term("t", lambda: (bounded - 3) ** 2))
+    assert peek(bounded) == 1.0
+
+
+def test_weights():
+    fit(term("t", lambda: (a - 3) ** 2, 3.0), term("u", lambda: (a + 1) ** 2, 1.0))
+    assert peek(a) == pytest.approx(2.0)
+
+
+def test_weight_0_takes_no_part():
+    solution = fit(
+        term("t", lambda: (a - 3) ** 2),
+        term("log", lambda: np.log(2 - a), 0.0),  # NaN on the way; no sum of squares either
+    )
+    assert peek(a) == pytest.approx(3.0)
+    assert solution.result.optimizer == "lm"
+    assert np.isfinite(solution.after)
+
+
+def test_threshold_ends_the_fit_early():
+    solution = fit(term("t", lambda: np.cosh(a - 3) - 1), threshold=0.5, optimizer="lbfgs")
+    assert 0 < solution.after <= 0.5
+    assert solution.result.status.name == "THRESHOLD"
+
+
+def test_threshold_of_a_single_test_keeps_the_fit_going():
+    terms = [term("t", lambda: np.cosh(a - 3) - 1)]
+    solution = fit(*terms, threshold=0.5, optimizer="lbfgs", limits={"t": 1e-12})
+    assert solution.after < 1e-12
+
+
+def test_max_steps():
+    solution = fit(term("t", lambda: np.cosh(a - 3)), max_steps=1, optimizer="gradient-descent")
+    assert solution.steps == 1
+    assert solution.result.status.name == "MAX_STEPS"
+
+
+def test_no_steps_at_all():
+    solution = fit(term("t", lambda: (a - 3) ** 2), max_steps=0)
+    assert not solution.improved
+    assert peek(a) == 1.0
+
+
+def test_another_path_is_traced_again():
+    def loss():
+        return (a - 3) ** 2 if a < 2 else (a - 4) ** 2
+
+    solution = fit(term("t", loss))
+    assert solution.retraces >= 1
+    assert peek(a) in (pytest.approx(4.0), pytest.approx(2.0, abs=1e-6))
+
+
+def test_a_path_that_reaches_another_param():
+    def loss():
+        return (a - 3) ** 2 + 1 if a < 2 else (a - 3) ** 2 + np.sum((b - 1) ** 2) / 4
+
+    solution = fit(term("t", loss))
+    assert len(solution.values) == 2
+    assert solution.after < 1e-12
+    assert np.asarray(peek(b)) == pytest.approx([1, 1])
+
+
+def test_a_path_that_is_no_sum_of_squares():
+    def loss():
+        return (a - 3) ** 2 if a < 2 else np.cosh(a - 3) - 1
+
+    solution = fit(term("t", loss))
+    assert solution.result.optimizer == "lbfgs"
+    assert peek(a) == pytest.approx(3.0, abs=1e-4)
+
+
+@pytest.mark.parametrize("name", ["lm", "lbfgs", "adam", "gradient-descent"])
+def test_optimizers_by_name(name):
+    solution = fit(term("t", lambda: (a - 3) ** 2), optimizer=name, threshold=1e-6)
+    assert solution.result.optimizer == name
+    assert solution.after <= 1e-6
+
+
+def test_misspelt_optimizer():
+    with pytest.raises(SoftError, match="there is no optimizer 'adma'. Did you mean 'adam'?"):
+        fit(term("t", lambda: (a - 3) ** 2), optimizer="adma")
+
+
+def test_lm_by_name_where_it_does_not_fit():
+    with pytest.raises(SoftError, match="'lm' needs every loss to be a sum of squares"):
+        fit(term("t", lambda: np.cosh(a)), optimizer="lm")
+
+
+def test_ctrl_c_keeps_the_best():
+    calls = []
+
+    def stop(progress):
+        calls.append(progress.best_value)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+
+    terms = [term("t", lambda: np.cosh(a - 9))]
+    start = terms[0].starts
+    solution = solve(terms, start, Goal("gradient-descent"), callback=stop)
+    assert solution.result.status.name == "INTERRUPTED"
+    assert solution.improved
+    assert solution.after == calls[-1]
+    assert peek(a) == next(iter(solution.values.values()))
+
+
+def test_group_by_key_leaves_frozen_and_nameless_out():
+    frozen = Param(1.0, name="solve_frozen", frozen=True)
+    Param(1.0)
+    groups = group_by_key([a.key, frozen.key])
+    assert groups[a.key] == [a]
+    assert groups[frozen.key] == []
+    assert frozen in declared()

@@ -1,0 +1,161 @@
+"""The lines of the section «soft»."""
+
+from pytest_soft.report.terminal import summary_lines
+from pytest_soft.summary import FitSummary, ParamChange, Trouble
+from pytest_soft.verdict import TestLoss, judge
+
+
+def lines(tests, fit=None, *, verbosity=0, threshold=None, asked=False):
+    failures = tuple(t.title for t in fit.troubles) if fit else ()
+    verdict = judge(tests, threshold=threshold, asked=asked, fit_failures=failures)
+    return list(summary_lines(verdict, tests, fit, verbosity=verbosity))
+
+
+def texts(*args, **options):
+    return [text for text, _ in lines(*args, **options)]
+
+
+TESTS = {f"t.py::test_{name}": TestLoss(loss) for name, loss in zip("abcd", (1, 4, 2, 3))}
+
+
+def fitted(**changes):
+    made = FitSummary(
+        tests=4, before=20.0, after=10.0, outcome="converged", optimizer="lm (auto)", steps=1,
+        evaluations=2, seconds=0.123, stored=["sine.soft.json"],
+        losses={name: test.loss for name, test in TESTS.items()},
+        params=[ParamChange("omega", "sine.py", (), 1.0, 1.5, 0.5, at_bound=False)],
+    )  # fmt: skip
+    for name, value in changes.items():
+        setattr(made, name, value)
+    return made
+
+
+def test_a_check():
+    assert texts(TESTS, threshold=10) == [
+        "PASSED  4 soft tests, total loss 10, threshold 10",
+        "worst    4         t.py::test_b",
+        "         3         t.py::test_d",
+        "         2         t.py::test_c",
+    ]
+
+
+def test_one_test_needs_no_worst():
+    assert texts({"a": TestLoss(1.0)}) == ["PASSED  1 soft test, total loss 1"]
+    assert texts({"a": TestLoss(1.0)}, verbosity=1)[1:] == ["worst    1         a"]
+
+
+def test_failures_say_why_and_are_red():
+    found = lines(TESTS, threshold=9.5)
+    assert found[0] == (
+        "FAILED  4 soft tests, total loss 10, threshold 9.5", {"red": True, "bold": True}
+    )  # fmt: skip
+    assert found[1] == ("  the total loss 10 is above the threshold 9.5", {"red": True})
+
+
+def test_passes_are_green():
+    assert lines(TESTS)[0][1] == {"green": True, "bold": True}
+
+
+def test_a_fit():
+    assert texts(TESTS, fitted())[:5] == [
+        "PASSED  4 soft tests, total loss 20 -> 10",
+        "fit      converged",
+        "         lm (auto); 1 step, 2 evaluations, 0.12 s",
+        "Params   omega  1 -> 1.5",
+        "stored   in sine.soft.json",
+    ]
+
+
+def test_quiet_is_one_line():
+    assert texts(TESTS, fitted(notes=["a note"]), verbosity=-1) == [
+        "soft: PASSED  4 soft tests, total loss 20 -> 10"
+    ]
+
+
+def test_quiet_does_not_hide_troubles():
+    found = texts(TESTS, fitted(troubles=[Trouble("no Param", "there\nis none")]), verbosity=-1)
+    assert found == [
+        "soft: FAILED  4 soft tests, total loss 20 -> 10",
+        "  no Param",
+        "no Param:",
+        "  there",
+        "  is none",
+    ]
+
+
+def test_verbose_shows_everything():
+    params = [ParamChange(f"p{i:02}", "x.py", (), 0.0, 1.0, 1.0, at_bound=False) for i in range(13)]
+    short = texts(TESTS, fitted(params=params))
+    assert short[3:13] == [f"{'Params' if i == 0 else '':9}p{i:02}  0 -> 1" for i in range(10)]
+    assert short[13] == "         and 3 more (-v shows all)"
+    long = texts(TESTS, fitted(params=params), verbosity=1)
+    assert [t for t in long if "p12" in t] == ["         p12  0 -> 1"]
+    assert len([t for t in texts(TESTS, verbosity=2) if "::" in t]) == 4
+
+
+def test_params_in_all_kinds():
+    params = [
+        ParamChange("W", "x.py", (64, 32), None, None, 0.0123456, at_bound=False),
+        ParamChange("unmoved", "x.py", (3,), None, None, 0.0, at_bound=True),
+        ParamChange("blank", "x.py", (), None, 2.0, float("nan"), at_bound=False),
+        ParamChange("held", "x.py", (), 0.5, 1.0, 0.5, at_bound=True),
+    ]
+    assert texts(TESTS, fitted(params=params))[3:7] == [
+        "Params   W        [64 x 32] changed by 0.0123 (rms)",
+        "         unmoved  [3] not moved  (on its bound)",
+        "         blank    ... -> 2",
+        "         held     0.5 -> 1  (on its bound)",
+    ]
+
+
+def test_dry_run():
+    found = lines(TESTS, fitted(dry_run=True, preview="--- a\n+++ b\n-1\n+2\n same\n"))
+    assert ("stored   would be in sine.soft.json", {}) in found
+    assert ("  +2", {"green": True, "red": False}) in found
+    assert ("  -1", {"green": False, "red": True}) in found
+
+
+def test_notes_and_retraces():
+    found = texts(TESTS, fitted(notes=["a note"], retraces=2, stored=[], unchanged=["x.soft.json"]))
+    assert "note     a note" in found
+    assert "         2 test runs traced again on another path" in found
+    assert "stored   nothing moved in x.soft.json" in found
+
+
+def test_a_fit_that_never_began():
+    found = texts({}, FitSummary(troubles=[Trouble("no Param", "because")]), asked=True)
+    assert found == [
+        "FAILED  0 soft tests",
+        "  no Param",
+        "  no soft test ran",
+        "",
+        "no Param:",
+        "  because",
+    ]
+
+
+def test_a_difference_between_check_and_tape_is_said():
+    losses = {name: test.loss for name, test in TESTS.items()}
+    losses["t.py::test_b"] = 4.001
+    found = texts(TESTS, fitted(losses=losses))
+    (note,) = [t for t in found if t.startswith("note")]
+    assert "t.py::test_b: its loss is 4, but 4.001 on the tape" in note
+
+
+def test_rounding_is_no_difference():
+    losses = {name: test.loss * (1 + 1e-12) for name, test in TESTS.items()}
+    assert not [t for t in texts(TESTS, fitted(losses=losses)) if t.startswith("note")]
+
+
+def test_worst_counts_weights_and_shows_limits():
+    tests = {
+        "a": TestLoss(1.0, weight=10.0, threshold=2.0),
+        "b": TestLoss(5.0),
+        "c": TestLoss(3.0, counts=False),
+        "d": TestLoss(None),
+    }
+    assert texts(tests)[2:] == [
+        "worst    1         a (threshold 2)",
+        "         5         b",
+        "         3         c (xfail, not counted)",
+    ]

@@ -1,0 +1,76 @@
+"""Pass or fail."""
+
+import math
+
+import pytest
+
+from pytest_soft.verdict import TestLoss, judge
+
+
+def loss(value, **options):
+    return TestLoss(value, **options)
+
+
+@pytest.mark.parametrize(
+    ("tests", "options", "total", "reasons"),
+    [
+        # no limit: any loss passes
+        ({"a": loss(1e9)}, {}, 1e9, ()),
+        ({"a": loss(-1.0)}, {}, -1.0, ()),
+        # limits on the total
+        ({"a": loss(1.0), "b": loss(2.0)}, {"threshold": 3.0}, 3.0, ()),
+        ({"a": loss(1.0), "b": loss(2.0)}, {"threshold": 2.5}, 3.0,
+         ("the total loss 3 is above the threshold 2.5",)),
+        ({"a": loss(0.0)}, {"threshold": 0.0}, 0.0, ()),
+        ({"a": loss(1e-300)}, {"threshold": 0.0}, 1e-300,
+         ("the total loss 1e-300 is above the threshold 0",)),
+        ({"a": loss(-2.0)}, {"threshold": -1.0}, -2.0, ()),
+        ({"a": loss(5.0)}, {"threshold": math.inf}, 5.0, ()),
+        # weights
+        ({"a": loss(1.0, weight=3), "b": loss(9.0, weight=0)}, {"threshold": 3}, 3.0, ()),
+        # limits of single tests count without weight, and with weight 0 as well
+        ({"a": loss(1.0, threshold=1.0, weight=5)}, {}, 5.0, ()),
+        ({"a": loss(1.0, threshold=0.0)}, {}, 1.0, ("1 test above the threshold of the test",)),
+        ({"a": loss(2.0, threshold=1, weight=0)}, {}, 0.0,
+         ("1 test above the threshold of the test",)),
+        ({"a": loss(2.0, threshold=1), "b": loss(2.0, threshold=1)}, {"threshold": 1}, 4.0,
+         ("2 tests above the threshold of the test",
+          "the total loss 4 is above the threshold 1")),
+        # tests without a loss
+        ({"a": loss(None)}, {"threshold": 1.0}, None, ("1 test gave no loss",)),
+        ({"a": loss(None), "b": loss(0.5)}, {"threshold": 1.0}, 0.5, ("1 test gave no loss",)),
+        # expected failures do not count
+        ({"a": loss(9.0, counts=False), "b": loss(1.0)}, {"threshold": 1}, 1.0, ()),
+        ({"a": loss(None, counts=False), "b": loss(1.0)}, {}, 1.0, ()),
+        ({"a": loss(9.0, counts=False, threshold=1), "b": loss(1.0)}, {}, 1.0, ()),
+        # failed by pytest itself
+        ({"a": loss(1.0, error=True)}, {}, 1.0, ("1 test failed for another reason than the loss",)),
+        ({"a": loss(1.0, error=True, counts=False)}, {}, None,
+         ("1 test failed for another reason than the loss",)),
+        # none at all
+        ({}, {}, None, ()),
+        ({}, {"threshold": 1.0}, None, ()),
+        ({}, {"asked": True}, None, ("no soft test ran",)),
+        ({"a": loss(1.0, counts=False)}, {"asked": True}, None, ("no soft test ran",)),
+        ({"a": loss(None)}, {"asked": True}, None, ("1 test gave no loss",)),
+        # the fit
+        ({"a": loss(1.0)}, {"fit_failures": ("the fit failed",)}, 1.0, ("the fit failed",)),
+        ({}, {"asked": True, "fit_failures": ("no soft test",)}, None,
+         ("no soft test", "no soft test ran")),
+        # far out
+        ({"a": loss(1e308), "b": loss(1e308)}, {"threshold": 1.0}, math.inf,
+         ("the total loss inf is above the threshold 1",)),
+    ],
+)  # fmt: skip
+def test_judge(tests, options, total, reasons):
+    verdict = judge(tests, **{"threshold": None, "asked": False, **options})
+    assert verdict.total == total
+    assert verdict.reasons == reasons
+    assert verdict.passed is (not reasons)
+    assert verdict.threshold == options.get("threshold")
+
+
+def test_total_does_not_depend_on_the_order():
+    tests = {str(i): loss(0.1 * 1.7**i * (-1) ** i) for i in range(60)}
+    backwards = dict(reversed(tests.items()))
+    assert judge(tests, threshold=None, asked=False) == judge(backwards, threshold=None, asked=False)
