@@ -96,7 +96,7 @@ class Fit:
             self._give_up("no soft test", "all soft tests were skipped or are expected to fail")
         if not start:
             self._give_up("no Param", _NO_PARAMS)
-        self._refuse_non_finite(terms, tracings)
+        self._refuse_non_finite(tracings)
         limits = {item.nodeid: o.threshold for item, o in self._tests.items()}
         try:
             solution = solve(terms, start, self._goal, limits=limits, callback=self._callback)
@@ -148,7 +148,7 @@ class Fit:
             raise TrialError("the test was skipped at this point")
         return tracing.graph
 
-    def _refuse_non_finite(self, terms: Sequence[Term], tracings: Mapping[str, Tracing]) -> None:
+    def _refuse_non_finite(self, tracings: Mapping[str, Tracing]) -> None:
         """Give up on NaN or inf at the start, with its address."""
         for item in self._tests:
             tracing = tracings.get(item.nodeid)
@@ -189,8 +189,7 @@ class Fit:
         summary.steps, summary.evaluations = solution.steps, solution.evaluations
         summary.retraces = solution.retraces
         summary.params = [
-            _change(params[0], old[key], solution.values[key])
-            for key, params in groups.items()
+            _change(params[0], old[key], solution.values[key]) for key, params in groups.items()
         ]
         summary.interrupted = result.status is Status.INTERRUPTED
         if result.error is not None:

@@ -96,7 +96,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
-    item: pytest.Item, call: pytest.CallInfo[None]
+    item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Put the loss on the report, as plain numbers, so that it also travels from a worker."""
     report = yield
@@ -134,7 +134,7 @@ class _Collector:
 
 
 def pytest_report_teststatus(
-    report: pytest.CollectReport | pytest.TestReport, config: pytest.Config
+    report: pytest.CollectReport | pytest.TestReport,
 ) -> tuple[str, str, str] | None:
     """Show the loss behind the word PASSED of ``-v``."""
     soft = getattr(report, "soft", None)

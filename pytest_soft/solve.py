@@ -175,10 +175,12 @@ def _losses(terms: Sequence[Term], problem: Objective, theta: NDArray[np.float64
 
 
 def _bounds(groups: Groups, layout: Layout) -> Bounds:
-    return Bounds(*(
-        layout.pack({key: params[0].bounds[side] for key, params in groups.items()})
-        for side in (0, 1)
-    ))
+    return Bounds(
+        *(
+            layout.pack({key: params[0].bounds[side] for key, params in groups.items()})
+            for side in (0, 1)
+        )
+    )
 
 
 def _misses(
@@ -190,5 +192,3 @@ def _misses(
         if limit is not None and loss > limit:
             return True
     return False
-
-

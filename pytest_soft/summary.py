@@ -96,8 +96,6 @@ class FitSummary:
     def from_dict(cls, plain: Mapping[str, Any]) -> Self:
         """Rebuild what :meth:`to_dict` gave."""
         made = cls(**plain)
-        made.params = [
-            ParamChange(**{**p, "shape": tuple(p["shape"])}) for p in plain["params"]
-        ]
+        made.params = [ParamChange(**{**p, "shape": tuple(p["shape"])}) for p in plain["params"]]
         made.troubles = [Trouble(**t) for t in plain["troubles"]]
         return made

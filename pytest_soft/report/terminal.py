@@ -53,9 +53,7 @@ def summary_lines(
     yield from _worst(tests, verbosity)
 
 
-def _headline(
-    verdict: Verdict, tests: Mapping[str, TestLoss], fit: FitSummary | None
-) -> Line:
+def _headline(verdict: Verdict, tests: Mapping[str, TestLoss], fit: FitSummary | None) -> Line:
     parts = [_count(len(tests), "soft test")]
     if verdict.total is not None:
         change = ""
@@ -112,9 +110,12 @@ def _difference(tests: Mapping[str, TestLoss], fit: FitSummary) -> Iterator[Line
         if checked is None or abs(checked - loss) <= 1e-9 * max(abs(loss), abs(checked)) + 1e-14:
             continue
         yield (
-            f"note     {name}: its loss is {checked:.6g}, but {loss:.6g} on the tape. If the test "
-            "is deterministic, please report this as an error of pytest-soft."
-        ), {"red": True}
+            (
+                f"note     {name}: its loss is {checked:.6g}, but {loss:.6g} on the tape. If the test "
+                "is deterministic, please report this as an error of pytest-soft."
+            ),
+            {"red": True},
+        )
         return
 
 
@@ -132,5 +133,3 @@ def _worst(tests: Mapping[str, TestLoss], verbosity: int) -> Iterator[Line]:
 
 def _count(n: int, noun: str) -> str:
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
-
-

@@ -161,15 +161,18 @@ class ActsAsValue:
 
     def __floor__(self) -> int:
         """Return ``math.floor(self)``."""
-        return int(math.floor(self._softtape_current()))
+        whole: int = math.floor(self._softtape_current())
+        return whole
 
     def __ceil__(self) -> int:
         """Return ``math.ceil(self)``."""
-        return int(math.ceil(self._softtape_current()))
+        whole: int = math.ceil(self._softtape_current())
+        return whole
 
     def __trunc__(self) -> int:
         """Return ``math.trunc(self)``."""
-        return int(math.trunc(self._softtape_current()))
+        whole: int = math.trunc(self._softtape_current())
+        return whole
 
     def __contains__(self, item: object) -> bool:
         """Return ``item in self``."""

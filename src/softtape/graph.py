@@ -58,7 +58,7 @@ class Graph:
         sources = set(self.inputs.values() if roots is None else roots)
         active: list[bool] = []
         for number, (_, args, _) in enumerate(self.nodes):
-            active.append(number in sources or any([active[a] for a in args]))
+            active.append(number in sources or any(map(active.__getitem__, args)))
         return active
 
     def __str__(self) -> str:

@@ -232,15 +232,14 @@ def _alone(case: Case, kind: Kind, inputs: Mapping[str, Any], *, guarded: bool) 
         count = len(outputs) // (1 + len(keys))
         root = np.sqrt(case.weight)
         share.residuals = np.concatenate([np.ravel(r) for r in outputs[:count]]) * root
-        share.rows = {
-            key: root * np.concatenate(
-                [
-                    np.reshape(outputs[count + j * len(keys) + i], (np.size(outputs[j]), -1))
-                    for j in range(count)
-                ]
-            )
-            for i, key in enumerate(keys)
-        }
+        share.rows = {}
+        for i, key in enumerate(keys):
+            size = int(np.size(inputs[key]))
+            blocks = [
+                np.reshape(outputs[count + j * len(keys) + i], (np.size(outputs[j]), size))
+                for j in range(count)
+            ]
+            share.rows[key] = root * np.concatenate(blocks)
         return share
     share.losses = np.array([float(outputs[0])])
     if kind == "gradient":
@@ -298,9 +297,7 @@ class _Lanes:
         for program in self._programs.values():
             program.forget_chunks()
 
-    def share(
-        self, kind: Kind, inputs: Mapping[str, Any], form: tuple[Graph, Any] | None
-    ) -> Share:
+    def share(self, kind: Kind, inputs: Mapping[str, Any], form: tuple[Graph, Any] | None) -> Share:
         """Run all chunks and join what they give, in their order."""
         program = self._programs.get(kind)
         if program is None:
@@ -376,7 +373,9 @@ class _Compiled:
             return self._rows(outputs, chunk, holds)
         share = Share(outputs[0][:n].copy(), holds)
         if self._kind == "gradient":
-            share.gradient = dict(zip(self._keys, outputs[1 : 1 + len(self._keys)], strict=True))
+            # the next chunk writes into the same buffers
+            parts = [np.array(g) for g in outputs[1 : 1 + len(self._keys)]]
+            share.gradient = dict(zip(self._keys, parts, strict=True))
         return share
 
     def _holding(self, values: Sequence[Any], n: int) -> NDArray[np.bool_]:
@@ -392,16 +391,16 @@ class _Compiled:
     def _rows(self, outputs: Sequence[Any], chunk: _Chunk, holds: NDArray[np.bool_]) -> Share:
         n, m = len(chunk.weights), self._count
         roots = chunk.roots[:, None]
-        parts = [np.reshape(r, (self._width, -1))[:n] for r in outputs[:m]]
+        parts = [np.reshape(r, (self._width, np.size(r) // self._width))[:n] for r in outputs[:m]]
         residuals = (parts[0] if m == 1 else np.concatenate(parts, axis=1)) * roots
         rows = {}
         for i, key in enumerate(self._keys):
             size = int(np.prod(self._shapes[i]))
             blocks = [
-                np.reshape(outputs[m + j * len(self._keys) + i], (self._width, -1, size))[:n]
-                for j in range(m)
+                np.reshape(outputs[m + j * len(self._keys) + i], (self._width, part.shape[1], size))
+                for j, part in enumerate(parts)
             ]
-            block = blocks[0] if m == 1 else np.concatenate(blocks, axis=1)
+            block = (blocks[0] if m == 1 else np.concatenate(blocks, axis=1))[:n]
             rows[key] = np.reshape(block * roots[:, :, None], (-1, size))
         return Share(np.zeros(n), holds, residuals=np.ravel(residuals), rows=rows)
 

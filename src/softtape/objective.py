@@ -206,9 +206,7 @@ class Objective:
         self.terms[number].path = path
         return group
 
-    def _shares(
-        self, kind: Kind, theta: NDArray[np.float64]
-    ) -> list[tuple[Group, Share]] | None:
+    def _shares(self, kind: Kind, theta: NDArray[np.float64]) -> list[tuple[Group, Share]] | None:
         """Return what each group contributes, each test on the path it takes at ``theta``."""
         inputs = self.layout.unpack(theta)
         done: dict[int, Share] = {}

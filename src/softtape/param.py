@@ -21,7 +21,13 @@ from softtape.acting import ActsAsValue
 from softtape.errors import ParamError, ParamWarning, StoreError
 
 __all__ = [
-    "Param", "Value", "assign", "declared", "forget", "peek", "starting_value",
+    "Param",
+    "Value",
+    "assign",
+    "declared",
+    "forget",
+    "peek",
+    "starting_value",
     "stored_or_declared",
 ]
 

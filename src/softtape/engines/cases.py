@@ -38,8 +38,9 @@ class CaseProgram:
             shown = replay(graph, graph.start)
         self._count = len(graph.nodes)
         self._outputs = graph.outputs
-        self._constants = [(k, attrs) for k, (op, _, attrs) in enumerate(graph.nodes)
-                           if op == CONSTANT]
+        self._constants = [
+            (k, attrs) for k, (op, _, attrs) in enumerate(graph.nodes) if op == CONSTANT
+        ]
         self._case_inputs = [(key, graph.inputs[key]) for key in cases]
         own = set(cases)
         self._inputs = [(key, k) for key, k in graph.inputs.items() if key not in own]
