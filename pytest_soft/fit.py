@@ -291,9 +291,14 @@ def _change(param: Param, old: Any, new: Any) -> ParamChange:
         shape=param.shape,
         old=float(old) if number and old is not None else None,
         new=float(new) if number else None,
-        change=float(np.sqrt(np.mean(difference**2))) if difference.size else 0.0,
+        change=_root_mean_square(difference) if difference.size else 0.0,
         at_bound=bool(np.any((new == lower) | (new == upper))),
     )
+
+
+def _root_mean_square(array: Any) -> float:
+    with np.errstate(over="ignore"):
+        return float(np.sqrt(np.mean(array**2)))
 
 
 def _listed(entries: Mapping[str, store.Entry]) -> str:

@@ -7,7 +7,12 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-__all__ = ["LossError", "loss_of", "parts_of"]
+__all__ = ["OUTLIVED", "LossError", "loss_of", "parts_of"]
+
+OUTLIVED = (
+    "returned a traced value that outlived the run it belongs to (kept in a cache, a global or a "
+    "fixture of wider scope): compute it anew in each test"
+)
 
 
 class LossError(Exception):
@@ -30,6 +35,8 @@ def loss_of(returned: Any) -> tuple[float, int]:
 
     total, cases = 0.0, 0
     for name, part in parts_of(returned):
+        if hasattr(part, "_softtape_record"):
+            raise LossError(OUTLIVED + _at(name))
         array = np.asarray(part)
         total += _finite(float(np.sum(array)), name)
         cases += array.size

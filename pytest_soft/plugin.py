@@ -17,6 +17,8 @@ from pytest_soft.settings import Settings, add_options
 
 __all__: list[str] = []
 
+__tracebackhide__ = True  # tracebacks shall end in the user's own code
+
 
 _LOSS = pytest.StashKey[tuple[float | None, int]]()
 
@@ -168,5 +170,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     verbosity = config.get_verbosity()
     if verbosity >= 0:
         terminalreporter.write_sep("=", "soft")
-    for line, markup in summary_lines(verdict, run.tests, run.fit, verbosity=verbosity):
+    width = config.get_terminal_writer().fullwidth
+    lines = summary_lines(verdict, run.tests, run.fit, verbosity=verbosity, width=width)
+    for line, markup in lines:
         terminalreporter.write_line(line, **markup)

@@ -16,6 +16,9 @@ from softtape.param import assign, declared
 
 __all__ = ["Goal", "Solution", "group_by_key", "set_values", "solve"]
 
+# relative to the total loss; least squares converges to rounding in a few steps more
+_GRADIENT_TOLERANCE = {"lm": 1e-12}
+
 Groups = Mapping[str, Sequence[Param]]
 
 
@@ -127,16 +130,17 @@ def solve(
         optimizer, reason = choose(
             goal.optimizer, n_params=theta.size, has_residuals=with_residuals
         )
-        result = minimize(
-            problem,
-            theta,
-            optimizer=optimizer,
-            bounds=_bounds(groups, problem.layout),
-            threshold=threshold,
-            max_steps=None if goal.max_steps is None else goal.max_steps - steps,
-            timeout=remaining,
-            callback=callback,
-        )
+        with np.errstate(all="ignore"):  # a trial point may be far out
+            result = minimize(
+                problem,
+                theta,
+                optimizer=optimizer,
+                bounds=_bounds(groups, problem.layout),
+                threshold=threshold,
+                max_steps=None if goal.max_steps is None else goal.max_steps - steps,
+                timeout=remaining,
+                callback=callback,
+            )
         steps, evaluations = steps + result.steps, evaluations + result.evaluations
         remaining = None if remaining is None else max(remaining - result.seconds, 0.0)
         values = problem.layout.unpack(result.theta)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
+from io import StringIO
 from typing import Any
 
 import numpy as np
 import pytest
 from _pytest.runner import runtestprotocol  # not public, but what pytest-rerunfailures uses too
 
-from pytest_soft.loss import LossError, parts_of
-from softtape.errors import ParamError
+from pytest_soft.collect import MARK
+from pytest_soft.loss import OUTLIVED, LossError, parts_of
+from softtape.errors import ParamError, TraceError
 from softtape.graph import Graph
 from softtape.location import Location, user_location
 from softtape.tape import Readable, Reader, Tape, set_reader
@@ -28,6 +30,9 @@ __all__ = [
     "in_fixture",
     "read_by",
 ]
+
+
+__tracebackhide__ = True  # messages and tracebacks shall end in the user's own code
 
 
 class Sealed:
@@ -75,13 +80,17 @@ class Tracing:
         total: Any = None
         try:
             for name, part in parts_of(returned):
+                if getattr(part, "_tape", self.tape) is not self.tape:
+                    raise LossError(OUTLIVED)
                 self.losses.append((name, part))
                 loss = np.sum(part) if np.ndim(part) else part
                 total = loss if total is None else total + loss
+            self.graph = self.tape.graph([total])
         except LossError as error:
             self.problem = str(error)
-            return
-        self.graph = self.tape.graph([total])
+        except TraceError as error:  # the line it names is ours: leave it out
+            reason = str(error).split("\n", 1)[-1]
+            self.problem = f"returned something the tape cannot follow: {reason}"
 
 
 TRACING = pytest.StashKey[Tracing]()
@@ -114,6 +123,7 @@ class Traces:
         """Trace nothing yet."""
         self._session = session
         self._start = start
+        self._foreign_hooks = _foreign_hooks(session.config)
         self._boundary: _Boundary = _Boundary.from_parent(session, name="soft-fit")
 
     def trace(
@@ -130,6 +140,9 @@ class Traces:
             The recording, whose graph is None where the test was skipped or failed, and the
             failure if there was one.
         """
+        tracing = Tracing(Tape(locate=locate, start=self._start))
+        if self._needs_no_set_up(item) and self._call(item, tracing):
+            return tracing, None
         tracing = Tracing(Tape(locate=locate, start=self._start))
         item.stash[TRACING] = tracing
         try:
@@ -150,6 +163,59 @@ class Traces:
             tracing.graph = None
             return tracing, TraceFailure(item.nodeid, failed.longreprtext)
         return tracing, None
+
+    def _needs_no_set_up(self, item: pytest.Function) -> bool:
+        """Whether calling the function is all there is to running the test.
+
+        So it is for a plain function that uses nothing but ``parametrize``, unless some plugin
+        or conftest has a say in how tests run. Pytest's protocol would cost ten times the call.
+        """
+        if self._foreign_hooks or item.cls is not None:
+            return False
+        callspec = getattr(item, "callspec", None)
+        given = callspec.params if callspec is not None else {}
+        if not given.keys() >= set(item.fixturenames) or any(map(_may_skip, item.iter_markers())):
+            return False
+        # an indirect parameter is what a fixture is called with, not what it returns
+        own = item._fixtureinfo.name2fixturedefs
+        return all(name not in own or _is_direct(own[name]) for name in given)
+
+    def _call(self, item: pytest.Function, tracing: Tracing) -> bool:
+        """Call the function; if it raises, tell so, and let pytest run the test and report."""
+        given = item.callspec.params if hasattr(item, "callspec") else {}
+        wanted = item._fixtureinfo.argnames
+        try:
+            with tracing.tape, redirect_stdout(StringIO()), redirect_stderr(StringIO()):
+                tracing.record(item.obj(**{name: given[name] for name in wanted}))
+        except (Exception, pytest.fail.Exception, pytest.skip.Exception):
+            return False
+        return tracing.graph is not None
+
+
+_RUN_HOOKS = (
+    "pytest_runtest_protocol",
+    "pytest_runtest_setup",
+    "pytest_runtest_call",
+    "pytest_runtest_teardown",
+    "pytest_pyfunc_call",
+)
+_HARMLESS = ("_pytest.", "pytest_soft.", "xdist.", "_hypothesis_pytestplugin")
+
+
+def _foreign_hooks(config: pytest.Config) -> bool:
+    """Whether a plugin or conftest has a say in how tests run."""
+    impls = (i for name in _RUN_HOOKS for i in getattr(config.hook, name).get_hookimpls())
+    return any(not impl.function.__module__.startswith(_HARMLESS) for impl in impls)
+
+
+def _may_skip(mark: pytest.Mark) -> bool:
+    """Whether a mark does something when the test runs, as far as can be known."""
+    return mark.name not in ("parametrize", MARK)
+
+
+def _is_direct(definitions: Sequence[pytest.FixtureDef[Any]]) -> bool:
+    """Whether a name stands for a parameter itself, which pytest wraps in a fixture of its own."""
+    return definitions[-1].func.__module__.startswith("_pytest.")
 
 
 @contextmanager

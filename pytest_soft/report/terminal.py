@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Mapping
 from math import isnan
 from typing import TypeAlias
@@ -13,6 +14,8 @@ __all__ = ["Line", "summary_lines"]
 
 Line: TypeAlias = tuple[str, dict[str, bool]]
 
+_INDENT = 9
+_SPACED = ("PASSED", "FAILED", "soft:")
 _MOST = 10
 _WORST = 3
 _GREEN = {"green": True, "bold": True}
@@ -25,6 +28,7 @@ def summary_lines(
     fit: FitSummary | None,
     *,
     verbosity: int = 0,
+    width: int | None = None,
 ) -> Iterator[Line]:
     """Yield the lines of the section, each with its markup.
 
@@ -33,7 +37,35 @@ def summary_lines(
         tests: What was measured, by test id.
         fit: What the fit has to say, if there was one.
         verbosity: pytest's: below 0 for one line, above 0 for everything.
+        width: Columns to fold prose to; test ids, tracebacks and diffs stay whole. None for no
+            limit.
     """
+    for text, markup in _lines(verdict, tests, fit, verbosity):
+        for part in fold(text, width):
+            yield part, markup
+
+
+def fold(text: str, width: int | None) -> list[str]:
+    """Return a line as lines of at most ``width`` columns, those after the first indented.
+
+    Words are not broken, and a line that shows a test id, a traceback or a diff (which is
+    indented by two columns) is left alone.
+    """
+    indented = text.startswith("  ") and not text.startswith(" " * _INDENT)
+    if width is None or len(text) <= width or indented or "::" in text:
+        return [text]
+    label, rest = text[:_INDENT], text[_INDENT:]
+    if text.startswith(_SPACED):  # a headline has no column of labels
+        label, rest = "", text
+    wrapped = textwrap.wrap(
+        rest, max(width - _INDENT, 20), break_long_words=False, break_on_hyphens=False
+    )
+    return [(" " * _INDENT if i else label) + part for i, part in enumerate(wrapped)]
+
+
+def _lines(
+    verdict: Verdict, tests: Mapping[str, TestLoss], fit: FitSummary | None, verbosity: int
+) -> Iterator[Line]:
     headline, markup = _headline(verdict, tests, fit)
     yield (f"soft: {headline}" if verbosity < 0 else headline), markup
     for reason in verdict.reasons:
@@ -71,7 +103,8 @@ def _fit_lines(fit: FitSummary, verbosity: int) -> Iterator[Line]:
         return
     cost = f"{_count(fit.steps, 'step')}, {_count(fit.evaluations, 'evaluation')}"
     yield f"fit      {fit.outcome}", {}
-    yield f"         {fit.optimizer}; {cost}, {fit.seconds:.2g} s", {}
+    yield f"         {cost}, {fit.seconds:.2g} s", {}
+    yield f"         by {fit.optimizer}", {}
     if fit.retraces:
         yield f"         {_count(fit.retraces, 'test run')} traced again on another path", {}
     shown = fit.params if verbosity > 0 else fit.params[:_MOST]
@@ -109,13 +142,8 @@ def _difference(tests: Mapping[str, TestLoss], fit: FitSummary) -> Iterator[Line
         checked = tests[name].loss if name in tests else None
         if checked is None or abs(checked - loss) <= 1e-9 * max(abs(loss), abs(checked)) + 1e-14:
             continue
-        yield (
-            (
-                f"note     {name}: its loss is {checked:.6g}, but {loss:.6g} on the tape. If the test "
-                "is deterministic, please report this as an error of pytest-soft."
-            ),
-            {"red": True},
-        )
+        yield f"note     {name}: its loss is {checked:.6g}, but {loss:.6g} on the tape.", _RED
+        yield "         If the test is deterministic, please report this error of ours.", _RED
         return
 
 
@@ -126,9 +154,13 @@ def _worst(tests: Mapping[str, TestLoss], verbosity: int) -> Iterator[Line]:
     if len(measured) < 2 and verbosity < 1:
         return
     for i, (_, name, test) in enumerate(chosen):
-        limit = "" if test.threshold is None else f" (threshold {test.threshold:.3g})"
-        expected = "" if test.counts else " (xfail, not counted)"
-        yield f"{'worst' if i == 0 else '':9}{test.loss:<9.3g} {name}{limit}{expected}", {}
+        remarks = [f"weight {test.weight:.3g}"] if test.weight != 1 else []
+        if test.threshold is not None:
+            remarks.append(f"threshold {test.threshold:.3g}")
+        if not test.counts:
+            remarks.append("xfail, not counted")
+        remark = f"  ({', '.join(remarks)})" if remarks else ""
+        yield f"{'worst' if i == 0 else '':9}{test.loss:<9.3g} {name}{remark}", {}
 
 
 def _count(n: int, noun: str) -> str:

@@ -19,7 +19,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-__all__ = ["CONSTANT", "INPUT", "Graph", "Guard", "Node", "same_value"]
+__all__ = ["CONSTANT", "INPUT", "Graph", "Guard", "Node", "same_value", "shape_of"]
 
 INPUT = "input"
 CONSTANT = "constant"
@@ -74,6 +74,15 @@ class Graph:
         lines += [f"guard %{number} == {expected!r}" for number, expected in self.guards]
         lines.append("return " + ", ".join(f"%{o}" for o in self.outputs))
         return "\n".join(lines)
+
+
+def shape_of(value: Any) -> tuple[int, ...]:
+    """Return the shape of a number, an array or a traced value, without numpy's dispatch."""
+    try:
+        shape: tuple[int, ...] = value.shape
+    except AttributeError:
+        return ()
+    return shape
 
 
 def same_value(a: Any, b: Any) -> bool:

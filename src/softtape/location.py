@@ -36,9 +36,14 @@ class Location:
 
 
 def user_location() -> Location:
-    """Return the innermost line that belongs neither to softtape nor to numpy."""
+    """Return the innermost line that belongs neither to softtape nor to numpy.
+
+    Modules whose global ``__tracebackhide__`` is true are passed over as well, as pytest does it.
+    """
     frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(_INNER):
+    while frame.f_back is not None and (
+        frame.f_code.co_filename.startswith(_INNER) or frame.f_globals.get("__tracebackhide__")
+    ):
         frame = frame.f_back
     file, line = frame.f_code.co_filename, frame.f_lineno
     return Location(file, line, linecache.getline(file, line, frame.f_globals).strip())

@@ -14,7 +14,7 @@ from softtape.errors import SoftError
 from softtape.graph import Graph
 from softtape.groups import Case, CaseError, Group, Kind, Share
 from softtape.transforms.batch import signature
-from softtape.transforms.prune import prune
+from softtape.transforms.simplify import prune
 
 __all__ = ["Layout", "Objective", "ShapeOfProblemChanged", "Term", "TrialError"]
 

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from softtape import store
 from softtape import tape as _tape
 from softtape.acting import ActsAsValue
-from softtape.errors import ParamError, ParamWarning, StoreError
+from softtape.errors import ParamError, ParamWarning, SoftError, StoreError
 
 __all__ = [
     "Param",
@@ -168,6 +168,7 @@ class Param(ActsAsValue):
 
     def _softtape_current(self) -> Any:
         """Return what the program gets: the plain value, or the reader's answer in a fit."""
+        __tracebackhide__ = True
         reader = _tape.reading
         if reader is None or self.frozen:
             return self._softtape_peek() if self._value is None else self._value
@@ -176,7 +177,13 @@ class Param(ActsAsValue):
     def _softtape_peek(self) -> Value:
         """Return the plain value, whoever reads."""
         if self._value is None:
-            self._value = _first_value(self)
+            __tracebackhide__ = True  # pytest shows the user's line instead
+            self._value = _stored_or_declared(self)
+            if self._value is None:
+                raise ParamError(
+                    f"{self.where}: the blank {self.name} was never filled in: "
+                    "run pytest --soft-fit"
+                )
         return self._value
 
     def __getattr__(self, name: str) -> Any:
@@ -205,7 +212,10 @@ class Param(ActsAsValue):
 
     def __repr__(self) -> str:
         """Show declaration name and plain value."""
-        shown = "..." if self._value is None and self.start is None else repr(self._shown())
+        try:
+            shown = repr(self._shown())
+        except SoftError:  # a repr must not fail, least of all in the traceback of that error
+            shown = "..." if self.start is None else repr(self.start)
         return f"Param({shown}, name={self._name!r})"
 
     def __str__(self) -> str:
@@ -217,7 +227,9 @@ class Param(ActsAsValue):
         return format(self._shown(), spec)
 
     def _shown(self) -> Any:
-        return self.start if self._value is None and self.start is not None else peek(self)
+        if self._value is None and isinstance(_tape.reading, _tape.Tape):
+            return self._softtape_current()  # perhaps a blank while it is filled in
+        return peek(self)
 
     def __len__(self) -> int:
         """Return the length of the first axis."""
@@ -289,12 +301,9 @@ def stored_or_declared(param: Param) -> Value | None:
     Raises:
         StoreError: The stored value does not fit the declaration, or the store is broken.
     """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ParamWarning)  # said when it was read first
-            return _first_value(param)
-    except _NeverFilledError:
-        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ParamWarning)  # said when it was read first
+        return _stored_or_declared(param)
 
 
 def starting_value(param: Param, seed: int) -> Value:
@@ -308,10 +317,9 @@ def starting_value(param: Param, seed: int) -> Value:
     Raises:
         ParamError: The blank has neither finite bounds nor a shape.
     """
-    try:
-        return peek(param)
-    except _NeverFilledError:
-        pass
+    value = param._value if param._value is not None else _stored_or_declared(param)
+    if value is not None:
+        return value
     lower, upper = (np.broadcast_to(b, param.shape) for b in param.bounds)
     if np.all(np.isfinite(lower)) and np.all(np.isfinite(upper)):
         return _own((lower + upper) / 2.0)
@@ -434,10 +442,6 @@ def _refuse_duplicate(param: Param, name: str) -> None:
 # ---- first use
 
 
-class _NeverFilledError(ParamError):
-    """A blank is used before a fit gave it a value."""
-
-
 _STORES: dict[tuple[Path, int, int], dict[str, store.Entry]] = {}
 
 
@@ -454,17 +458,13 @@ def _stored(file: str) -> tuple[Path, dict[str, store.Entry]]:
     return path, _STORES[state]
 
 
-def _first_value(param: Param) -> Value:
-    """Return the stored value if there is one, else the declared one."""
+def _stored_or_declared(param: Param) -> Value | None:
+    """Return the stored value if there is one, else the declared one; None if never filled in."""
     name = param.name
     _refuse_duplicate(param, name)
     path, entries = _stored(param._file) if param._file else (None, {})
     entry = entries.get(name)
     if entry is None:
-        if param.start is None:
-            raise _NeverFilledError(
-                f"{param.where}: the blank {name} was never filled in: run pytest --soft-fit"
-            )
         return param.start
     problem = _misfit(param, entry.value)
     if problem:

@@ -1,6 +1,6 @@
 """The lines of the section «soft»."""
 
-from pytest_soft.report.terminal import summary_lines
+from pytest_soft.report.terminal import fold, summary_lines
 from pytest_soft.summary import FitSummary, ParamChange, Trouble
 from pytest_soft.verdict import TestLoss, judge
 
@@ -159,3 +159,16 @@ def test_worst_counts_weights_and_shows_limits():
         "         5         b",
         "         3         c (xfail, not counted)",
     ]
+
+
+def test_folding():
+    text = "note     " + "word " * 30
+    assert fold(text, None) == [text]
+    parts = fold(text, 60)
+    assert max(map(len, parts)) <= 60
+    assert parts[0].startswith("note     word")
+    assert all(part.startswith(" " * 9 + "word") for part in parts[1:])
+    assert " ".join(parts).split() == text.split()
+    for whole in ("  File " + "x " * 50, "worst    t.py::test_it[" + "x " * 50, "x" * 100):
+        assert fold(whole, 60)[0].replace(" ", "") == whole.replace(" ", "")
+    assert fold("PASSED  " + "a, " * 30, 60)[0].startswith("PASSED  a, a,")

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from softtape.graph import shape_of
 from softtape.ops.reductions import Axis, axes
 from softtape.ops.registry import Kind, implements, primitive
 
@@ -26,7 +27,7 @@ def _unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
 
 def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
     """Return the cotangent of a value of ``shape`` from that of its broadcast."""
-    return g if np.shape(g) == shape else _unbroadcast(g, shape)
+    return g if shape_of(g) == shape else _unbroadcast(g, shape)
 
 
 _reshape = primitive(

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from softtape.graph import Graph
+from softtape.graph import Graph, shape_of
 from softtape.ops import PRIMITIVES, Kind, Primitive
 from softtape.transforms.replay import derive
 from softtape.transforms.vjp import pullback, zeros
@@ -58,7 +58,8 @@ def _tangent(
         if primitive.kind is Kind.ELEMENTWISE:
             # each element by itself: the Jacobian is diagonal and equals its transpose
             part = rule(t, y, *operands, **attrs)
-            part = np.broadcast_to(part, np.shape(y)) if np.ndim(y) else part
+            shape = shape_of(y)
+            part = np.broadcast_to(part, shape) if shape_of(part) != shape else part
         else:
             part = primitive(*operands[:i], t, *operands[i + 1 :], **attrs)
         total = part if total is None else total + part

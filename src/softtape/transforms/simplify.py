@@ -10,34 +10,48 @@ import numpy as np
 from softtape.graph import CONSTANT, INPUT, Graph, Node
 from softtape.transforms.replay import replay
 
-__all__ = ["simplify"]
+__all__ = ["prune", "simplify"]
 
 
 def simplify(graph: Graph) -> Graph:
     """Return an equal graph without dead code, repeated subexpressions and products with one."""
+    return _rewritten(graph, by_value=True)
+
+
+def prune(graph: Graph) -> Graph:
+    """Return the graph without dead code and repeated instructions, whatever its constants are.
+
+    That two constants are equal may be a coincidence of one case, and the structure of a test's
+    graph must not depend on it: otherwise its cases could not be batched.
+    """
+    return _rewritten(graph, by_value=False)
+
+
+def _rewritten(graph: Graph, *, by_value: bool) -> Graph:
     nodes: list[Node] = []
-    values: list[Any] | None = None
     known: dict[Hashable, int] = {}
     number: list[int] = []  # new number of each old node; -1 where it is not needed
-    for node, needed in zip(graph.nodes, _needed(graph), strict=True):
-        if not needed:
+    ones = _Ones(graph, nodes) if by_value else None
+    for old, ((op, args, attrs), keep) in enumerate(zip(graph.nodes, _needed(graph), strict=True)):
+        if not keep:
             number.append(-1)
             continue
-        op, args, attrs = node
-        args = tuple(number[a] for a in args)
-        same = _unchanged_operand(op, args, nodes)
-        if same is not None:
-            if values is None:
-                with np.errstate(all="ignore"):
-                    values = replay(graph, graph.start)
-            if _is_float(values[node[1][args.index(same)]]):
+        args = tuple([number[a] for a in args])
+        if ones is not None and op == "multiply":
+            same = ones.other_factor(old, args)
+            if same is not None:
                 number.append(same)
                 continue
-        key = _key(op, args, attrs)
-        if key not in known:
-            known[key] = len(nodes)
+        if attrs is None:
+            key: Hashable = (op, args)
+        elif op == CONSTANT and not by_value:
+            key = old
+        else:
+            key = _key(op, args, attrs)
+        new = known.setdefault(key, len(nodes))
+        if new == len(nodes):
             nodes.append((op, args, attrs))
-        number.append(known[key])
+        number.append(new)
     return Graph(
         nodes=tuple(nodes),
         outputs=tuple(number[o] for o in graph.outputs),
@@ -59,28 +73,38 @@ def _needed(graph: Graph) -> list[bool]:
     return needed
 
 
-def _unchanged_operand(op: str, args: tuple[int, ...], nodes: list[Node]) -> int | None:
-    """Return the operand a float node is equal to: ``x * 1``. (``x + 0`` differs for x = -0.0.)"""
-    if op == "multiply":
-        for a, other in (args, args[::-1]):
-            kind, _, value = nodes[a]
+class _Ones:
+    """Finds products with one. (A sum with zero is something else: -0.0 + 0.0 is 0.0.)"""
+
+    def __init__(self, graph: Graph, nodes: list[Node]) -> None:
+        self._graph = graph
+        self._nodes = nodes
+        self._values: list[Any] | None = None
+
+    def other_factor(self, old: int, args: tuple[int, ...]) -> int | None:
+        """Return the new number of the factor that the node ``old`` is equal to, if so."""
+        for i, j in ((0, 1), (1, 0)):
+            kind, _, value = self._nodes[args[i]]
             if kind == CONSTANT and type(value) is float and value == 1.0:
-                return other
-    return None
+                return args[j] if self._is_float(self._graph.nodes[old][1][j]) else None
+        return None
 
-
-def _is_float(value: Any) -> bool:
-    """Whether ``value * 1.0`` is the same value. (A mask becomes numbers: True + True is 2.)"""
-    return isinstance(value, float) or getattr(value, "dtype", np.dtype(int)).kind == "f"
+    def _is_float(self, number: int) -> bool:
+        """Whether multiplying by 1.0 leaves a node as it is. (A mask becomes numbers.)"""
+        if self._values is None:
+            with np.errstate(all="ignore"):
+                self._values = replay(self._graph, self._graph.start)
+        value = self._values[number]
+        return isinstance(value, float) or getattr(value, "dtype", np.dtype(int)).kind == "f"
 
 
 def _key(op: str, args: tuple[int, ...], attrs: Any) -> Hashable:
     """Equal keys mean equal values."""
+    if op == INPUT:
+        return (op, attrs)
     if op == CONSTANT:
         if isinstance(attrs, np.ndarray):
             return (op, attrs.dtype.str, attrs.shape, attrs.tobytes())
         return (op, type(attrs), repr(attrs))  # repr keeps 0.0 and -0.0, and NaNs, apart
-    if attrs is None:
-        return (op, args)
     # a template of an index holds slices, which are hashable only from Python 3.12 on
-    return (op, args, repr(sorted(attrs.items()))) if op != INPUT else (op, attrs)
+    return (op, args, repr(sorted(attrs.items())))

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from softtape.graph import Graph
+from softtape.graph import Graph, shape_of
 from softtape.ops import PRIMITIVES, Kind
 from softtape.ops.shaping import unbroadcast
 from softtape.transforms.replay import derive
@@ -45,7 +45,7 @@ def pullback(
                 continue
             part = rule(g, values[number], *operands, **(attrs or {}))
             if rules.kind is Kind.ELEMENTWISE:
-                part = unbroadcast(part, np.shape(operands[i]))
+                part = unbroadcast(part, shape_of(operands[i]))
             part = _in_dtype(part, operands[i])
             known = cotangents.get(a)
             cotangents[a] = part if known is None else known + part

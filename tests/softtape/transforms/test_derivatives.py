@@ -122,3 +122,12 @@ def test_a_slope_of_zero_or_infinity_is_not_an_error_when_it_is_derived() -> Non
         graph = value_and_gradient(record(program, x=0.0))
         with np.errstate(all="ignore"):
             assert run(graph, {"x": np.float64(0.0)})[1] == slope
+
+
+def test_astype_passes_the_slope_on() -> None:
+    # by its own rule: rounding to float32 hides it from difference quotients
+    start = {"x": np.array([1.0, 2.0])}
+    graph = record(lambda x: np.sum(3.0 * x.astype(np.float32)), **start)
+    np.testing.assert_array_equal(run(value_and_gradient(graph), start)[1], [3.0, 3.0])
+    graph = record(lambda x: 3.0 * x.astype(np.float32), **start)
+    np.testing.assert_array_equal(run(jacobian(graph), start)[1], 3.0 * np.eye(2))
