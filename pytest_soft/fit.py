@@ -19,7 +19,7 @@ from pytest_soft.summary import FitSummary, ParamChange, Trouble
 from pytest_soft.trace import Traces, Tracing, first_non_finite
 from softtape import Param, SoftError, store
 from softtape.errors import ParamWarning
-from softtape.graph import Graph
+from softtape.graph import CONSTANT, Graph
 from softtape.objective import Term, TrialError
 from softtape.optimize import Progress, Status
 from softtape.param import declared, forget, peek, starting_value, stored_or_declared
@@ -92,6 +92,8 @@ class Fit:
         terms, tracings = self._trace_all()
         start = {key: v for term in terms for key, v in term.starts.items()}
         self.summary.tests = len(terms)
+        if any(_uses_float32(tracing.graph) for tracing in tracings.values() if tracing.graph):
+            self.summary.precision = 1e-4  # plain Python computes there with fewer digits
         if not terms:
             self._give_up("no soft test", "all soft tests were skipped or are expected to fail")
         if not start:
@@ -257,6 +259,13 @@ def _forget(keys: Iterable[str]) -> None:
             forget(param)
 
 
+def _uses_float32(graph: Graph) -> bool:
+    """Whether numbers of less than eight bytes take part: the tape computes with float64."""
+    parts = [*graph.start.values(), *(attrs for op, _, attrs in graph.nodes if op == CONSTANT)]
+    dtypes = [part.dtype for part in parts if hasattr(part, "dtype")]
+    return any(dtype.kind == "f" and dtype.itemsize < 8 for dtype in dtypes)
+
+
 def _in_a_line(failure: str) -> str:
     """Return the message and the place of a failure that pytest described at length."""
     lines = failure.strip().splitlines()
@@ -281,7 +290,7 @@ def _unreached(reached: set[str]) -> list[str]:
 
 def _change(param: Param, old: Any, new: Any) -> ParamChange:
     before = np.full(param.shape, np.nan) if old is None else old
-    new = np.asarray(new).astype(param.dtype)
+    new = np.asarray(new)
     difference = np.asarray(new, float) - np.asarray(before, float)
     number = not param.shape
     lower, upper = param.bounds

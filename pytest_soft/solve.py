@@ -14,7 +14,7 @@ from softtape.objective import Layout, Objective, ShapeOfProblemChanged, Term
 from softtape.optimize import Bounds, Progress, Result, Status, choose, minimize
 from softtape.param import assign, declared
 
-__all__ = ["Goal", "Solution", "group_by_key", "set_values", "solve"]
+__all__ = ["Goal", "Solution", "as_declared", "group_by_key", "set_values", "solve"]
 
 # relative to the total loss; least squares converges to rounding in a few steps more
 _GRADIENT_TOLERANCE = {"lm": 1e-12}
@@ -93,7 +93,16 @@ def set_values(groups: Groups, values: Mapping[str, Any]) -> None:
     """Give each Param its value, in its own dtype."""
     for key, params in groups.items():
         for param in params:
-            assign(param, np.asarray(values[key]).astype(param.dtype))
+            assign(param, as_declared(param, values[key]))
+
+
+def as_declared(param: Param, value: Any) -> NDArray[Any]:
+    """Return ``value`` in the dtype of ``param``, not rounded out of its bounds."""
+    wide = np.asarray(value)
+    cast = wide.astype(param.dtype)
+    lower, upper = param.bounds
+    cast = np.where(cast > upper, np.nextafter(cast, -np.inf, dtype=param.dtype), cast)
+    return np.where(cast < lower, np.nextafter(cast, np.inf, dtype=param.dtype), cast)
 
 
 def solve(
@@ -144,11 +153,14 @@ def solve(
         steps, evaluations = steps + result.steps, evaluations + result.evaluations
         remaining = None if remaining is None else max(remaining - result.seconds, 0.0)
         values = problem.layout.unpack(result.theta)
+        # what counts is the loss at the numbers that are kept
+        values = {key: as_declared(groups[key][0], value) for key, value in values.items()}
+        theta = problem.layout.pack(values)
         set_values(groups, values)
         if isinstance(result.error, ShapeOfProblemChanged):
             start = {**{key: v for t in terms for key, v in t.starts.items()}, **values}
             continue
-        losses = _losses(terms, problem, result.theta)
+        losses = _losses(terms, problem, theta)
         if result.status is Status.THRESHOLD and _misses(terms, losses, limits):
             start, threshold = values, None
             continue
@@ -156,7 +168,7 @@ def solve(
             values=values,
             losses=losses,
             before=before,
-            after=problem.value(result.theta),
+            after=problem.value(theta),
             result=result,
             reason=reason,
             steps=steps,

@@ -64,6 +64,8 @@ class FitSummary:
         notes: What deserves a word.
         troubles: What went wrong; if there is any, the fit failed.
         interrupted: Whether it was stopped from the keyboard.
+        precision: Relative difference between the loss of a test on the tape and on plain numbers
+            that rounding explains.
     """
 
     tests: int = 0
@@ -84,6 +86,7 @@ class FitSummary:
     notes: list[str] = field(default_factory=list)
     troubles: list[Trouble] = field(default_factory=list)
     interrupted: bool = False
+    precision: float = 1e-9
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain dicts, lists, numbers and texts."""

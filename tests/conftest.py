@@ -11,12 +11,13 @@ import numpy.linalg
 import numpy.random
 import pytest
 
-import pytest_soft.fitting  # noqa: F401 -- see above
-import pytest_soft.report.terminal  # noqa: F401
-import softtape.losses  # noqa: F401
+import pytest_soft.fitting
+import pytest_soft.report.terminal
+import softtape.losses
 from softtape import tape
 
 pytest_plugins = ["pytester"]
+_LOADED = (pytest_soft.fitting, pytest_soft.report.terminal, softtape.losses)
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ from typing import TypeAlias
 from pytest_soft.summary import FitSummary, ParamChange
 from pytest_soft.verdict import TestLoss, Verdict
 
-__all__ = ["Line", "summary_lines"]
+__all__ = ["Line", "fold", "summary_lines"]
 
 Line: TypeAlias = tuple[str, dict[str, bool]]
 
@@ -140,7 +140,9 @@ def _difference(tests: Mapping[str, TestLoss], fit: FitSummary) -> Iterator[Line
     """Say where the check on plain numbers and the tape disagree: that is an error of ours."""
     for name, loss in fit.losses.items():
         checked = tests[name].loss if name in tests else None
-        if checked is None or abs(checked - loss) <= 1e-9 * max(abs(loss), abs(checked)) + 1e-14:
+        if checked is None:
+            continue
+        if abs(checked - loss) <= fit.precision * max(abs(loss), abs(checked)) + 1e-14:
             continue
         yield f"note     {name}: its loss is {checked:.6g}, but {loss:.6g} on the tape.", _RED
         yield "         If the test is deterministic, please report this error of ours.", _RED

@@ -7,9 +7,12 @@ compiled programs need not change while cases come and go.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cache, cached_property, partial
+from threading import local
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -28,6 +31,7 @@ from softtape.transforms.batch import (
     constants_of,
     stacked_constants,
 )
+from softtape.transforms.fuse import fuse
 from softtape.transforms.jvp import jacobian
 from softtape.transforms.residuals import Needs, residual_form
 from softtape.transforms.simplify import simplify
@@ -105,23 +109,24 @@ class Alone:
         return Program(simplify(jacobian(simplify(form[0]))))
 
 
-@dataclass
+@dataclass(slots=True)
 class Share:
     """What cases contribute to 𝓛 at one point.
 
     Attributes:
         losses: Their losses, shape (cases,), without weights.
-        holds: Whether each case's guards hold; where not, its share counts for nothing.
+        holds: Whether each case's guards hold; where not, its share counts for nothing. None
+            where all hold.
         gradient: Sum of the weighted gradients by key.
         residuals: Their weighted residuals, case by case.
         rows: The Jacobian of the residuals by key, shape (residuals, size of the Param).
     """
 
     losses: Floats
-    holds: NDArray[np.bool_]
-    gradient: Mapping[str, Any] | None = None
+    holds: NDArray[np.bool_] | None = None
+    gradient: Mapping[str, Any] = field(default_factory=dict)
     residuals: Floats | None = None
-    rows: Mapping[str, Floats] | None = None
+    rows: Mapping[str, Floats] = field(default_factory=dict)
 
 
 class Group:
@@ -226,20 +231,21 @@ def _alone(case: Case, kind: Kind, inputs: Mapping[str, Any], *, guarded: bool) 
     outputs = program.run(inputs, guarded=guarded)
     if outputs is None:
         return Share(np.full(1, np.nan), np.zeros(1, bool))
-    share = Share(np.zeros(1), np.ones(1, bool))
+    share = Share(np.zeros(1))
     keys = list(case.graph.inputs)
     if kind == "jacobian":
         count = len(outputs) // (1 + len(keys))
         root = np.sqrt(case.weight)
         share.residuals = np.concatenate([np.ravel(r) for r in outputs[:count]]) * root
-        share.rows = {}
+        rows = {}
         for i, key in enumerate(keys):
             size = int(np.size(inputs[key]))
             blocks = [
                 np.reshape(outputs[count + j * len(keys) + i], (np.size(outputs[j]), size))
                 for j in range(count)
             ]
-            share.rows[key] = root * np.concatenate(blocks)
+            rows[key] = root * np.concatenate(blocks)
+        share.rows = rows
         return share
     share.losses = np.array([float(outputs[0])])
     if kind == "gradient":
@@ -249,13 +255,14 @@ def _alone(case: Case, kind: Kind, inputs: Mapping[str, Any], *, guarded: bool) 
 
 def _merged(shares: Sequence[Share]) -> Share:
     """Join the shares of single cases, in their order; those whose guards broke give nothing."""
-    merged = Share(
-        np.concatenate([s.losses for s in shares]), np.concatenate([s.holds for s in shares])
-    )
-    gradients = [s.gradient for s in shares if s.gradient is not None]
+    merged = Share(np.concatenate([s.losses for s in shares]))
+    if any(s.holds is not None for s in shares):
+        held = [np.ones(len(s.losses), bool) if s.holds is None else s.holds for s in shares]
+        merged.holds = np.concatenate(held)
+    gradients = [s.gradient for s in shares if s.gradient]
     if gradients:
         merged.gradient = {k: sum(g[k] for g in gradients) for k in gradients[0]}
-    rows = [s.rows for s in shares if s.rows is not None]
+    rows = [s.rows for s in shares if s.rows]
     if rows:
         merged.residuals = np.concatenate([s.residuals for s in shares if s.residuals is not None])
         merged.rows = {key: np.concatenate([r[key] for r in rows]) for key in rows[0]}
@@ -314,14 +321,27 @@ class _Lanes:
                     {n: c[places] for n, c in self._varying.items()},
                     self._weights[start : start + self._width],
                 )
-        shares = [program.run(inputs, chunk) for chunk in program.chunks]
-        return shares[0] if len(shares) == 1 else _merged(shares)
+        if len(program.chunks) == 1:
+            with np.errstate(all="ignore"):
+                return program.run(inputs, program.chunks[0])
+        return _merged(list(_pool().map(partial(_run_in_thread, program, inputs), program.chunks)))
 
     def _places(self, start: int) -> NDArray[np.intp]:
         """Which case sits in each lane of a chunk; lanes left over repeat the chunk's first."""
         places = np.arange(start, start + self._width)
         places[places >= len(self._weights)] = start
         return places
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    """Return the threads that run chunks; numpy releases the GIL while it computes."""
+    return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="softtape")
+
+
+def _run_in_thread(program: _Compiled, inputs: Mapping[str, Any], chunk: _Chunk) -> Share:
+    with np.errstate(all="ignore"):  # numpy keeps this per thread
+        return program.run(inputs, chunk)
 
 
 def _same_as(a: Any, b: Any) -> bool:
@@ -347,10 +367,10 @@ class _Compiled:
         self._width = width
         self._kind = kind
         self._guards = [expected for _, expected in graph.guards]
-        made = simplify(_derived(graph, example, width, kind))
         cases = [WEIGHTS, *(case_key(n) for n in example)]
+        made = fuse(_derived(graph, example, width, kind), cases)
         self._program = CaseProgram(made, [key for key in cases if key in made.inputs])
-        self._workspace = self._program.workspace()
+        self._local = local()
         self.chunks: list[_Chunk] = []
 
     def forget_chunks(self) -> None:
@@ -366,9 +386,15 @@ class _Compiled:
 
     def run(self, inputs: Mapping[str, Any], chunk: _Chunk) -> Share:
         """Return what one chunk contributes."""
-        outputs = self._program.run(inputs, chunk.bound, self._workspace)
+        try:
+            workspace = self._local.workspace
+        except AttributeError:
+            workspace = self._local.workspace = self._program.workspace()
+        outputs = self._program.run(inputs, chunk.bound, workspace)
         n = len(chunk.weights)
-        holds = self._holding(outputs[len(outputs) - len(self._guards) :], n)
+        holds = None
+        if self._guards:
+            holds = self._holding(outputs[len(outputs) - len(self._guards) :], n)
         if self._kind == "jacobian":
             return self._rows(outputs, chunk, holds)
         share = Share(outputs[0][:n].copy(), holds)
@@ -388,7 +414,9 @@ class _Compiled:
                 holds &= equal.reshape(self._width, -1).all(axis=1)[:n]
         return holds
 
-    def _rows(self, outputs: Sequence[Any], chunk: _Chunk, holds: NDArray[np.bool_]) -> Share:
+    def _rows(
+        self, outputs: Sequence[Any], chunk: _Chunk, holds: NDArray[np.bool_] | None
+    ) -> Share:
         n, m = len(chunk.weights), self._count
         roots = chunk.roots[:, None]
         parts = [np.reshape(r, (self._width, np.size(r) // self._width))[:n] for r in outputs[:m]]

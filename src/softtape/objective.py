@@ -49,6 +49,11 @@ class Layout:
             start = stop
         return places
 
+    @cached_property
+    def places(self) -> Mapping[str, int | slice]:
+        """Place of each Param in θ: an index for a number, a slice for an array."""
+        return {k: s if self.shapes[k] else s.start for k, s in self.slices.items()}
+
     @property
     def size(self) -> int:
         """Length of θ."""
@@ -64,9 +69,9 @@ class Layout:
     def unpack(self, theta: NDArray[np.float64]) -> dict[str, Any]:
         """Return the vector as one numpy scalar or array per Param, by key."""
         values: dict[str, Any] = {}
-        for key, place in self.slices.items():
-            shape = self.shapes[key]
-            values[key] = theta[place].reshape(shape) if shape else theta[place.start]
+        for key, place in self.places.items():
+            part = theta[place]
+            values[key] = part if type(place) is int else part.reshape(self.shapes[key])
         return values
 
 
@@ -170,8 +175,9 @@ class Objective:
             return np.inf, np.full(theta.shape, np.nan)
         gradient = np.zeros(theta.shape)
         for _, share in shares:
-            for key, part in (share.gradient or {}).items():
-                gradient[self.layout.slices[key]] += np.ravel(part)
+            for key, part in share.gradient.items():
+                place = self.layout.places[key]
+                gradient[place] += part if type(place) is int else part.ravel()
         return self._total(shares), gradient
 
     def residuals_and_jacobian(
@@ -186,13 +192,16 @@ class Objective:
         matrix = np.zeros((len(residuals), theta.size))
         start = 0
         for (_, share), part in zip(shares, parts, strict=True):
-            for key, rows in (share.rows or {}).items():
+            for key, rows in share.rows.items():
                 matrix[start : start + len(part), self.layout.slices[key]] = rows
             start += len(part)
         return residuals, matrix
 
     def _total(self, shares: Sequence[tuple[Group, Share]]) -> float:
-        return float(sum(group.weights @ share.losses for group, share in shares))
+        total = 0.0
+        for group, share in shares:
+            total += float(group.weights @ share.losses)
+        return total
 
     # ---- paths
 
@@ -239,7 +248,7 @@ class Objective:
         trusted: set[int],
     ) -> list[Group]:
         """Move the tests whose guards broke to other paths; return the groups that changed."""
-        if share.holds.all():
+        if share.holds is None or share.holds.all():
             return []
         holds = zip(group.members, share.holds.tolist(), strict=True)
         broken = [number for number, held in holds if not held and number not in trusted]

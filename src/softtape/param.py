@@ -317,9 +317,10 @@ def starting_value(param: Param, seed: int) -> Value:
     Raises:
         ParamError: The blank has neither finite bounds nor a shape.
     """
-    value = param._value if param._value is not None else _stored_or_declared(param)
-    if value is not None:
-        return value
+    if param._value is None:  # kept, so that the store is read and a warning said once
+        param._value = _stored_or_declared(param)
+    if param._value is not None:
+        return param._value
     lower, upper = (np.broadcast_to(b, param.shape) for b in param.bounds)
     if np.all(np.isfinite(lower)) and np.all(np.isfinite(upper)):
         return _own((lower + upper) / 2.0)

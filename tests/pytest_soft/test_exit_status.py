@@ -53,7 +53,8 @@ def test_in_one_process(project, end, verbosity):
     if near == "(threshold=0.5)" and verbosity == ("-x",):
         args = ()  # what ran until then may well be below the limit of all
     write(project, near)
-    for run, status in ((project.check, unfitted), (project.fit, fitted), (project.check, fitted)):  # fmt: skip
+    runs = [(project.check, unfitted), (project.fit, fitted), (project.check, fitted)]
+    for run, status in runs:
         result = run(*args, *verbosity)
         assert result.ret == status, run
         assert headline(result) == ("FAILED" if status else "PASSED")
@@ -74,7 +75,9 @@ def test_with_workers(project, end, workers):
 
 
 def test_a_fit_that_fails_in_workers(project):
-    project.write("test_it.py", "from pytest_soft import soft_test\n@soft_test\ndef test_it(): return 1.0\n")
+    project.write(
+        "test_it.py", "import pytest\n@pytest.mark.soft_test\ndef test_it(): return 1.0\n"
+    )
     result = project.apart("--soft-fit", "-n", "2")
     assert result.ret == 1
     assert headline(result) == "FAILED"

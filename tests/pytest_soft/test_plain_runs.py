@@ -87,7 +87,7 @@ def test_help(plain):
 
 def test_the_mark_is_registered(plain):
     result = plain.check("--markers")
-    result.stdout.fnmatch_lines(["@pytest.mark.soft_test(weight=1.0, threshold=None): a test that*"])
+    result.stdout.fnmatch_lines(["@pytest.mark.soft_test(weight=1.0, threshold=None): a test *"])
 
 
 def test_no_params_stay_sealed_after_a_run(sine):
@@ -132,7 +132,7 @@ def test_width(project, monkeypatch, columns):
     assert max(len(line) for line in lines if "::" not in line) <= columns  # ids stay whole
     folded = " ".join("\n".join(lines[1:]).split())
     assert "worst" in folded
-    assert re.search(r"\(auto: .*\); \d+ steps?, \d+ evaluations", folded)
+    assert re.search(r"\d+ steps?, \d+ evaluations.* by \w+ \(auto: .*\)", folded)
 
 
 def test_colour(sine, monkeypatch):
@@ -158,6 +158,7 @@ def test_live_line_on_a_terminal(project, monkeypatch):
 
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.delenv("PY_COLORS", raising=False)
     project.write("test_it.py", LONG)
     controller, terminal = pty.openpty()
     command = [sys.executable, "-m", "pytest", "--soft-fit", "-p", "no:hypothesispytest"]
@@ -176,5 +177,4 @@ def test_live_line_on_a_terminal(project, monkeypatch):
     assert process.returncode == 0
     text = output.decode()
     assert "\rsoft-fit: step 0, total loss" in text
-    assert text.count("soft-fit: step") >= 1
     assert "\nsoft-fit: step" not in text

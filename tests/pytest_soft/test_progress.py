@@ -55,9 +55,14 @@ def test_live_line_is_throttled_and_cleared():
 
 def test_live_line_is_cleared_after_an_error():
     reporter = Reporter()
-    with pytest.raises(KeyboardInterrupt), Progress(reporter, live=True) as progress:
-        progress(step(0))
-        raise KeyboardInterrupt
+
+    def interrupted():
+        with Progress(reporter, live=True) as progress:
+            progress(step(0))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert reporter.said[-1] == ("live", "", {"erase": True})
 
 

@@ -15,7 +15,9 @@ def texts(*args, **options):
     return [text for text, _ in lines(*args, **options)]
 
 
-TESTS = {f"t.py::test_{name}": TestLoss(loss) for name, loss in zip("abcd", (1, 4, 2, 3))}
+TESTS = {
+    f"t.py::test_{name}": TestLoss(loss) for name, loss in zip("abcd", (1, 4, 2, 3), strict=True)
+}
 
 
 def fitted(**changes):
@@ -57,10 +59,11 @@ def test_passes_are_green():
 
 
 def test_a_fit():
-    assert texts(TESTS, fitted())[:5] == [
+    assert texts(TESTS, fitted())[:6] == [
         "PASSED  4 soft tests, total loss 20 -> 10",
         "fit      converged",
-        "         lm (auto); 1 step, 2 evaluations, 0.12 s",
+        "         1 step, 2 evaluations, 0.12 s",
+        "         by lm (auto)",
         "Params   omega  1 -> 1.5",
         "stored   in sine.soft.json",
     ]
@@ -86,8 +89,8 @@ def test_quiet_does_not_hide_troubles():
 def test_verbose_shows_everything():
     params = [ParamChange(f"p{i:02}", "x.py", (), 0.0, 1.0, 1.0, at_bound=False) for i in range(13)]
     short = texts(TESTS, fitted(params=params))
-    assert short[3:13] == [f"{'Params' if i == 0 else '':9}p{i:02}  0 -> 1" for i in range(10)]
-    assert short[13] == "         and 3 more (-v shows all)"
+    assert short[4:14] == [f"{'Params' if i == 0 else '':9}p{i:02}  0 -> 1" for i in range(10)]
+    assert short[14] == "         and 3 more (-v shows all)"
     long = texts(TESTS, fitted(params=params), verbosity=1)
     assert [t for t in long if "p12" in t] == ["         p12  0 -> 1"]
     assert len([t for t in texts(TESTS, verbosity=2) if "::" in t]) == 4
@@ -98,12 +101,14 @@ def test_params_in_all_kinds():
         ParamChange("W", "x.py", (64, 32), None, None, 0.0123456, at_bound=False),
         ParamChange("unmoved", "x.py", (3,), None, None, 0.0, at_bound=True),
         ParamChange("blank", "x.py", (), None, 2.0, float("nan"), at_bound=False),
+        ParamChange("blanks", "x.py", (4,), None, None, float("nan"), at_bound=False),
         ParamChange("held", "x.py", (), 0.5, 1.0, 0.5, at_bound=True),
     ]
-    assert texts(TESTS, fitted(params=params))[3:7] == [
+    assert texts(TESTS, fitted(params=params))[4:9] == [
         "Params   W        [64 x 32] changed by 0.0123 (rms)",
         "         unmoved  [3] not moved  (on its bound)",
         "         blank    ... -> 2",
+        "         blanks   [4] filled in",
         "         held     0.5 -> 1  (on its bound)",
     ]
 
@@ -138,7 +143,9 @@ def test_a_difference_between_check_and_tape_is_said():
     losses = {name: test.loss for name, test in TESTS.items()}
     losses["t.py::test_b"] = 4.001
     found = texts(TESTS, fitted(losses=losses))
-    (note,) = [t for t in found if t.startswith("note")]
+    (number,) = [i for i, t in enumerate(found) if t.startswith("note")]
+    note = " ".join(found[number : number + 2])
+    assert "please report this error of ours" in note
     assert "t.py::test_b: its loss is 4, but 4.001 on the tape" in note
 
 
@@ -155,9 +162,9 @@ def test_worst_counts_weights_and_shows_limits():
         "d": TestLoss(None),
     }
     assert texts(tests)[2:] == [
-        "worst    1         a (threshold 2)",
+        "worst    1         a  (weight 10, threshold 2)",
         "         5         b",
-        "         3         c (xfail, not counted)",
+        "         3         c  (xfail, not counted)",
     ]
 
 

@@ -6,6 +6,8 @@ import pytest
 
 from pytest_soft.verdict import TestLoss, judge
 
+OTHER_REASON = "1 test failed for another reason than the loss"
+
 
 def loss(value, **options):
     return TestLoss(value, **options)
@@ -44,9 +46,8 @@ def loss(value, **options):
         ({"a": loss(None, counts=False), "b": loss(1.0)}, {}, 1.0, ()),
         ({"a": loss(9.0, counts=False, threshold=1), "b": loss(1.0)}, {}, 1.0, ()),
         # failed by pytest itself
-        ({"a": loss(1.0, error=True)}, {}, 1.0, ("1 test failed for another reason than the loss",)),
-        ({"a": loss(1.0, error=True, counts=False)}, {}, None,
-         ("1 test failed for another reason than the loss",)),
+        ({"a": loss(1.0, error=True)}, {}, 1.0, (OTHER_REASON,)),
+        ({"a": loss(1.0, error=True, counts=False)}, {}, None, (OTHER_REASON,)),
         # none at all
         ({}, {}, None, ()),
         ({}, {"threshold": 1.0}, None, ()),
@@ -73,4 +74,6 @@ def test_judge(tests, options, total, reasons):
 def test_total_does_not_depend_on_the_order():
     tests = {str(i): loss(0.1 * 1.7**i * (-1) ** i) for i in range(60)}
     backwards = dict(reversed(tests.items()))
-    assert judge(tests, threshold=None, asked=False) == judge(backwards, threshold=None, asked=False)
+    assert judge(tests, threshold=None, asked=False) == judge(
+        backwards, threshold=None, asked=False
+    )
