@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 STORE = "examples/sine/sine.soft.json"
 USE = "import sys; sys.modules['pytest'] = None; import sine; print(sine.omega + 0, sine.f(1.0))"
@@ -18,9 +19,9 @@ omega, sine = map(float, output(sys.executable, "-c", USE, cwd="examples/sine").
 assert abs(omega - 1.5) < 1e-6, omega
 assert abs(sine - 0.9974949866) < 1e-6, sine
 after_first = sys.argv[1] == "first"
-with open(".venv/sine.diff", "w" if after_first else "r", encoding="utf-8") as kept:
-    if after_first:
-        kept.write(diff)
-    else:
-        assert kept.read() == diff, "the second fit changed the store"
+kept = Path(".venv", "sine.diff")
+if after_first:
+    kept.write_text(diff)
+else:
+    assert kept.read_text() == diff, "the second fit changed the store"
 print(f"omega = {omega!r}, sine.f(1.0) = {sine!r}; {len(moved) // 2} line of the store changed")

@@ -1,6 +1,6 @@
 """What it costs that a Param acts as its value, outside a fit: in production and in a check.
 
-    python benchmarks/param_cost.py
+python benchmarks/param_cost.py
 """
 
 import math  # noqa: F401 -- used in the expressions
@@ -12,7 +12,16 @@ from softtape import Param
 
 p, w, x = Param(1.5, name="p"), 1.5, 2.0
 P, W = Param(np.ones(1000), name="P"), np.ones(1000)
-EXPRESSIONS = ["p * x", "x + p", "p > x", "math.sin(p)", "np.sin(p * x)", "np.sin(p)", "P * x", "P[3]"]
+EXPRESSIONS = [
+    "p * x",
+    "x + p",
+    "p > x",
+    "math.sin(p)",
+    "np.sin(p * x)",
+    "np.sin(p)",
+    "P * x",
+    "P[3]",
+]
 
 
 def nanoseconds(expression):

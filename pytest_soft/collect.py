@@ -18,9 +18,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 class Options(NamedTuple):
     """What ``soft_test(...)`` takes (a tuple, since a dataclass would slow every pytest start).
 
-    Attributes:
-        weight: Factor of the test's loss in the total loss; 0 measures the test without fitting.
-        threshold: The test fails where its own loss is above this; None for no such limit.
+    Attributes
+    ----------
+    weight
+        Factor of the test's loss in the total loss; 0 measures the test without fitting.
+    threshold
+        The test fails where its own loss is above this; None for no such limit.
     """
 
     weight: float = 1.0
@@ -42,22 +45,29 @@ def soft_test(function: Any = None, /, **options: Any) -> Any:
     dict of named ones. Works with and without arguments, and is the same as the mark
     ``@pytest.mark.soft_test(...)``.
 
-    Args:
-        weight: Factor of the test's loss in the total loss, 1 by default. With 0 the test is
-            measured, but fits take no account of it.
-        threshold: The test fails where its own loss is above this.
+    Parameters
+    ----------
+    weight
+        Factor of the test's loss in the total loss, 1 by default. With 0 the test is
+        measured, but fits take no account of it.
+    threshold
+        The test fails where its own loss is above this.
 
-    Raises:
-        TypeError: An option is unknown or no number.
-        ValueError: A weight is negative or not finite, or a threshold is NaN.
+    Raises
+    ------
+    TypeError
+        An option is unknown or no number.
+    ValueError
+        A weight is negative or not finite, or a threshold is NaN.
 
-    Examples:
-        >>> import pytest
-        >>> @soft_test
-        ... def test_sum():
-        ...     return (2 + 2 - 4) ** 2
-        >>> test_sum()
-        0
+    Examples
+    --------
+    >>> import pytest
+    >>> @soft_test
+    ... def test_sum():
+    ...     return (2 + 2 - 4) ** 2
+    >>> test_sum()
+    0
     """
     if function is not None and not callable(function):
         raise TypeError(f"soft_test takes its options by keyword, not {function!r}")
@@ -71,9 +81,12 @@ def soft_test(function: Any = None, /, **options: Any) -> Any:
 def read_options(given: Mapping[str, Any]) -> Options:
     """Return checked options.
 
-    Raises:
-        TypeError: An option is unknown or no number.
-        ValueError: A weight is negative or not finite, or a threshold is NaN.
+    Raises
+    ------
+    TypeError
+        An option is unknown or no number.
+    ValueError
+        A weight is negative or not finite, or a threshold is NaN.
     """
     unknown = sorted(given.keys() - {"weight", "threshold"})
     if unknown:
@@ -90,7 +103,7 @@ def read_options(given: Mapping[str, Any]) -> Options:
 def _number(name: str, value: Any) -> float | None:
     if value is None and name == "threshold":
         return None
-    if isinstance(value, bool) or not hasattr(value, "__float__") or getattr(value, "ndim", 0):
+    if isinstance(value, bool) or not hasattr(value, "__float__") or getattr(value, "ndim", 0) > 0:
         raise TypeError(f"soft_test({name}=...) takes a number, not {value!r}")
     return float(value)
 
@@ -100,8 +113,10 @@ def options_of(item: pytest.Item) -> Options | None:
 
     A mark nearer to the test overrides one on its class or module.
 
-    Raises:
-        pytest.UsageError: The mark is wrong, or the item is of a kind that cannot be soft.
+    Raises
+    ------
+    pytest.UsageError
+        The mark is wrong, or the item is of a kind that cannot be soft.
     """
     marks = list(item.iter_markers(MARK))
     if not marks:

@@ -43,14 +43,22 @@ class _GiveUpError(Exception):
 class Fit:
     """One fit of the soft tests of a session.
 
-    Args:
-        session: The session that collected the tests.
-        tests: The soft tests and what their authors asked for, in the order they were collected.
-        goal: When to stop.
-        seed: Fixes all randomness.
-        dry_run: Store nothing.
-        writes: Whether this process stores (of several workers with the same result, one does).
-        callback: Called after each step of the optimizer.
+    Parameters
+    ----------
+    session
+        The session that collected the tests.
+    tests
+        The soft tests and what their authors asked for, in the order they were collected.
+    goal
+        When to stop.
+    seed
+        Fixes all randomness.
+    dry_run
+        Store nothing.
+    writes
+        Whether this process stores (of several workers with the same result, one does).
+    callback
+        Called after each step of the optimizer.
     """
 
     def __init__(
@@ -73,6 +81,7 @@ class Fit:
         self._callback = callback
         self._traces = Traces(session, partial(starting_value, seed=seed))
         self.summary = FitSummary(dry_run=dry_run)
+        self.values: Mapping[str, Any] = {}
 
     def run(self) -> FitSummary:
         """Fit, leave the Params at the best values found, store them and report."""
@@ -112,6 +121,7 @@ class Fit:
             kept = {key: solution.values[key] if v is None else v for key, v in old.items()}
             solution = replace(solution, values=kept)
             set_values(groups, kept)
+        self.values = solution.values
         self._report(solution, terms, groups, old)
         self._store(groups, old)
 

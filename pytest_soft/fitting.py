@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
+from pytest_soft import workers
 from pytest_soft.fit import Fit
 from pytest_soft.report.progress import Progress
 from pytest_soft.run import RUN
 from pytest_soft.settings import runs_tests
-from pytest_soft.solve import Goal
+from pytest_soft.solve import Goal, group_by_key, set_values
 from pytest_soft.summary import FitSummary
 from pytest_soft.trace import AT_IMPORT, TRACING, in_fixture, read_by
 from softtape.tape import set_reader
@@ -24,8 +25,10 @@ _SENT = "soft_fit"
 class Fitting:
     """Fits once the tests are collected, before they run.
 
-    Args:
-        config: pytest's; its Params stay sealed until the fit, and are free again afterwards.
+    Parameters
+    ----------
+    config
+        pytest's; its Params stay sealed until the fit, and are free again afterwards.
     """
 
     def __init__(self, config: pytest.Config) -> None:
@@ -57,14 +60,22 @@ class Fitting:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, Any, Any]:
         """Fit, then let pytest run all tests on plain numbers."""
-        if _will_run_tests(session):
+        folder = workers.shared_folder(session.config)
+        if folder is not None and session.config.workerinput["workerid"] != workers.FIRST:  # type: ignore[attr-defined]
+            values = workers.receive(folder)
+            set_values(group_by_key(list(values)), values)
+        elif _will_run_tests(session):
             session.stash[_FITTING] = True
             try:
                 summary = self._fit(session)
             finally:
                 session.stash[_FITTING] = False
+                if folder is not None:
+                    workers.publish(folder, {})  # where the fit ended before it had values
             if summary.interrupted:
                 raise KeyboardInterrupt
+        elif folder is not None:
+            workers.publish(folder, {})
         set_reader(None)
         return (yield)
 
@@ -80,25 +91,36 @@ class Fitting:
         goal = Goal(settings.optimizer, settings.threshold, settings.max_steps, settings.timeout)
         worker = getattr(config, "workerinput", None)
         with Progress.on(config) as progress:
-            run.fit = Fit(
+            fit = Fit(
                 session,
                 tests,
                 goal,
                 seed=settings.seed,
                 dry_run=settings.dry_run,
-                # every worker fits, which gives each the same values; one of them stores
-                writes=worker is None or worker["workerid"] == "gw0",
+                writes=worker is None or worker["workerid"] == workers.FIRST,
                 callback=progress,
-            ).run()
+            )
+            run.fit = fit.run()
+        folder = workers.shared_folder(config)
+        if folder is not None:
+            workers.publish(folder, fit.values)
         if worker is not None:
             config.workeroutput[_SENT] = run.fit.to_dict()  # type: ignore[attr-defined]
         return run.fit
 
     @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        """Let the workers meet (a hook of pytest-xdist)."""
+        workers.open_folder(node.config, node)
+
+    @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any, error: Any) -> None:
         """Take the summary from the worker that stored (a hook of pytest-xdist)."""
+        if node.gateway.id != workers.FIRST:
+            return
+        workers.close(node.config)
         sent = getattr(node, "workeroutput", {}).get(_SENT)
-        if sent is not None and node.gateway.id == "gw0":
+        if sent is not None:
             node.config.stash[RUN].fit = FitSummary.from_dict(sent)
 
 

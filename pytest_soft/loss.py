@@ -22,12 +22,16 @@ class LossError(Exception):
 def loss_of(returned: Any) -> tuple[float, int]:
     """Return the loss, and the number of its cases, of a test that ran on plain numbers.
 
-    Args:
-        returned: What the test returned: a number, an array or list of losses, or a dict of
-            named ones.
+    Parameters
+    ----------
+    returned
+        What the test returned: a number, an array or list of losses, or a dict of
+        named ones.
 
-    Raises:
-        LossError: It is none of these, or not finite.
+    Raises
+    ------
+    LossError
+        It is none of these, or not finite.
     """
     if type(returned) in (float, int):  # the common case, without numpy
         return _finite(float(returned), ""), 1
@@ -46,8 +50,10 @@ def loss_of(returned: Any) -> tuple[float, int]:
 def parts_of(returned: Any, name: str = "") -> Iterator[tuple[str, Any]]:
     """Yield the numbers and arrays a test returned, each with the path that leads to it.
 
-    Raises:
-        LossError: Something in it is no loss.
+    Raises
+    ------
+    LossError
+        Something in it is no loss.
     """
     if isinstance(returned, Mapping):
         if not returned:

@@ -18,11 +18,16 @@ __all__ = ["RUN", "Run"]
 class Run:
     """What one pytest run knows of soft tests; in a worker and in the controller alike.
 
-    Attributes:
-        settings: What the user asked for.
-        options: What the authors of the soft tests asked for, by test id.
-        tests: What the check measured, by test id.
-        fit: What the fit has to say, if there was one.
+    Attributes
+    ----------
+    settings
+        What the user asked for.
+    options
+        What the authors of the soft tests asked for, by test id.
+    tests
+        What the check measured, by test id.
+    fit
+        What the fit has to say, if there was one.
     """
 
     def __init__(self, settings: Settings) -> None:

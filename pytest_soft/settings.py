@@ -26,15 +26,24 @@ _TYPES = {"float": float, "int": int, "string": str}
 class Settings(NamedTuple):
     """What the user asked for (a tuple, since a dataclass would slow every pytest start).
 
-    Attributes:
-        fit: Fill in the blanks before the tests run.
-        dry_run: Store nothing.
-        threshold: Limit on the total loss, or None.
-        optimizer: Name of an optimizer, or ``auto``.
-        max_steps: Most steps, or None.
-        timeout: Most seconds, or None.
-        seed: Fixes all randomness.
-        asked: Whether soft tests were asked for on the command line of a run that runs tests.
+    Attributes
+    ----------
+    fit
+        Fill in the blanks before the tests run.
+    dry_run
+        Store nothing.
+    threshold
+        Limit on the total loss, or None.
+    optimizer
+        Name of an optimizer, or ``auto``.
+    max_steps
+        Most steps, or None.
+    timeout
+        Most seconds, or None.
+    seed
+        Fixes all randomness.
+    asked
+        Whether soft tests were asked for on the command line of a run that runs tests.
     """
 
     fit: bool
@@ -50,8 +59,10 @@ class Settings(NamedTuple):
     def of(cls, config: pytest.Config) -> Settings:
         """Read and check them.
 
-        Raises:
-            pytest.UsageError: A value makes no sense; the message names it.
+        Raises
+        ------
+        pytest.UsageError
+            A value makes no sense; the message names it.
         """
         given = {name: config.getoption(f"soft_{name}") for name in _NAMES}
         asked = bool(config.getoption("soft_fit")) or given["threshold"] is not None

@@ -26,11 +26,16 @@ Groups = Mapping[str, Sequence[Param]]
 class Goal:
     """When a fit ends, and how it gets there.
 
-    Attributes:
-        optimizer: A name of :data:`softtape.optimize.OPTIMIZERS`, or ``auto``.
-        threshold: 𝓛 to reach, or None to run to convergence.
-        max_steps: Most accepted steps, or None.
-        timeout: Most seconds, or None.
+    Attributes
+    ----------
+    optimizer
+        A name of :data:`softtape.optimize.OPTIMIZERS`, or ``auto``.
+    threshold
+        𝓛 to reach, or None to run to convergence.
+    max_steps
+        Most accepted steps, or None.
+    timeout
+        Most seconds, or None.
     """
 
     optimizer: str = "auto"
@@ -43,17 +48,28 @@ class Goal:
 class Solution:
     """How a fit ended.
 
-    Attributes:
-        values: Best value of each Param by key.
-        losses: Loss of each test there, as the tape computes it.
-        before: 𝓛 at the start.
-        after: 𝓛 at the best point.
-        result: What the optimizer's loop reported last.
-        reason: Why this optimizer was chosen.
-        steps: Accepted steps.
-        evaluations: Evaluations of 𝓛 or its derivatives.
-        retraces: How often a test was traced again because its path changed.
-        last_failure: Why a trial point could not be evaluated, if there was one.
+    Attributes
+    ----------
+    values
+        Best value of each Param by key.
+    losses
+        Loss of each test there, as the tape computes it.
+    before
+        𝓛 at the start.
+    after
+        𝓛 at the best point.
+    result
+        What the optimizer's loop reported last.
+    reason
+        Why this optimizer was chosen.
+    steps
+        Accepted steps.
+    evaluations
+        Evaluations of 𝓛 or its derivatives.
+    retraces
+        How often a test was traced again because its path changed.
+    last_failure
+        Why a trial point could not be evaluated, if there was one.
     """
 
     values: Mapping[str, Any]
@@ -115,15 +131,23 @@ def solve(
 ) -> Solution:
     """Minimise 𝓛 over the Params that the tests reach; the Params end at the best values.
 
-    Args:
-        terms: The tests. They are summed in this order.
-        start: Value of each reached Param by key.
-        goal: When to stop.
-        limits: Thresholds of single tests by name: the goal is reached where these hold too.
-        callback: Called after each step.
+    Parameters
+    ----------
+    terms
+        The tests. They are summed in this order.
+    start
+        Value of each reached Param by key.
+    goal
+        When to stop.
+    limits
+        Thresholds of single tests by name: the goal is reached where these hold too.
+    callback
+        Called after each step.
 
-    Raises:
-        SoftError: The optimizer does not fit the losses, or the start has no finite loss.
+    Raises
+    ------
+    SoftError
+        The optimizer does not fit the losses, or the start has no finite loss.
     """
     # tests that are only measured must not disturb the fit where they cannot be evaluated
     counted = [term for term in terms if term.weight]
@@ -179,7 +203,9 @@ def solve(
 
 
 def _problem(terms: Sequence[Term], groups: Groups) -> Objective:
-    return Objective(terms, Layout({key: params[0].shape for key, params in groups.items()}))
+    shapes = {key: params[0].shape for key, params in groups.items()}
+    narrow = frozenset(k for k, params in groups.items() if params[0].dtype == np.float32)
+    return Objective(terms, Layout(shapes, narrow))
 
 
 def _losses(terms: Sequence[Term], problem: Objective, theta: NDArray[np.float64]) -> list[float]:

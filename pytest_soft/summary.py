@@ -13,15 +13,23 @@ __all__ = ["FitSummary", "ParamChange", "Trouble"]
 class ParamChange:
     """One Param before and after.
 
-    Attributes:
-        name: Its name in its module.
-        file: The source file that declares it.
-        shape: Shape of its value.
-        old: Its value before, for a number; None for an array, or a blank never filled in.
-        new: Its value after, for a number; None for an array.
-        change: Root mean square of the change of its elements, in its own unit; NaN for a blank
-            that had no value.
-        at_bound: Whether (an element of) it lies on one of its bounds.
+    Attributes
+    ----------
+    name
+        Its name in its module.
+    file
+        The source file that declares it.
+    shape
+        Shape of its value.
+    old
+        Its value before, for a number; None for an array, or a blank never filled in.
+    new
+        Its value after, for a number; None for an array.
+    change
+        Root mean square of the change of its elements, in its own unit; NaN for a blank
+        that had no value.
+    at_bound
+        Whether (an element of) it lies on one of its bounds.
     """
 
     name: str
@@ -45,27 +53,47 @@ class Trouble:
 class FitSummary:
     """What happened in a fit.
 
-    Attributes:
-        tests: How many soft tests it is about.
-        before: 𝓛 at the start, or None if it never got that far.
-        after: 𝓛 at the best point, as the tape computes it.
-        losses: Loss of each test at the best point by test id, as the tape computes it.
-        outcome: Why it ended, in words.
-        optimizer: Which optimizer, and why.
-        steps: Accepted steps.
-        evaluations: Evaluations of 𝓛 or its derivatives.
-        seconds: Duration, tracing included.
-        retraces: How often a test was traced again because it took another path.
-        params: The Params it could move.
-        stored: Files that were written, or with a dry run would have been.
-        unchanged: Files whose values did not move.
-        dry_run: Whether nothing was to be stored.
-        preview: With a dry run, the diffs of the files.
-        notes: What deserves a word.
-        troubles: What went wrong; if there is any, the fit failed.
-        interrupted: Whether it was stopped from the keyboard.
-        precision: Relative difference between the loss of a test on the tape and on plain numbers
-            that rounding explains.
+    Attributes
+    ----------
+    tests
+        How many soft tests it is about.
+    before
+        𝓛 at the start, or None if it never got that far.
+    after
+        𝓛 at the best point, as the tape computes it.
+    losses
+        Loss of each test at the best point by test id, as the tape computes it.
+    outcome
+        Why it ended, in words.
+    optimizer
+        Which optimizer, and why.
+    steps
+        Accepted steps.
+    evaluations
+        Evaluations of 𝓛 or its derivatives.
+    seconds
+        Duration, tracing included.
+    retraces
+        How often a test was traced again because it took another path.
+    params
+        The Params it could move.
+    stored
+        Files that were written, or with a dry run would have been.
+    unchanged
+        Files whose values did not move.
+    dry_run
+        Whether nothing was to be stored.
+    preview
+        With a dry run, the diffs of the files.
+    notes
+        What deserves a word.
+    troubles
+        What went wrong; if there is any, the fit failed.
+    interrupted
+        Whether it was stopped from the keyboard.
+    precision
+        Relative difference between the loss of a test on the tape and on plain numbers
+        that rounding explains.
     """
 
     tests: int = 0

@@ -45,16 +45,17 @@ class Sealed:
 
     def read(self, param: Readable, /) -> Any:
         """Raise an error that names the line which reads."""
+        __tracebackhide__ = True
         raise ParamError(
-            f"{user_location()}\nthe Param declared at {param.where} is read {self._when}: what "  # type: ignore[attr-defined]
-            f"is computed from it there would stay constant in the fit. {self._instead}"
+            f"{user_location()}\nThe Param declared at {param.where} is read {self._when}:\n"
+            f"what is computed from it there would stay constant in the fit.\n{self._instead}"
         )
 
 
 AT_IMPORT = Sealed(
     "while test files are imported and collected",
-    "Compute it in a function that the test calls, declare the Param frozen=True, or read it on "
-    "purpose as a constant by softtape.stop_gradient(param).",
+    "Compute it in a function that the test calls, declare the Param frozen=True,\n"
+    "or read it on purpose as a constant by softtape.stop_gradient(param).",
 )
 
 
@@ -114,9 +115,12 @@ class _Boundary(pytest.Item):
 class Traces:
     """Traces soft tests of a session, each in a set-up and teardown of its own.
 
-    Args:
-        session: The session that collected them.
-        start: Gives the value of a Param (see :class:`softtape.tape.Tape`).
+    Parameters
+    ----------
+    session
+        The session that collected them.
+    start
+        Gives the value of a Param (see :class:`softtape.tape.Tape`).
     """
 
     def __init__(self, session: pytest.Session, start: Callable[[Any], Any]) -> None:
@@ -131,12 +135,18 @@ class Traces:
     ) -> tuple[Tracing, TraceFailure | None]:
         """Run one test under a tape.
 
-        Args:
-            item: The test.
-            following: The test that is traced next; fixtures they share are kept.
-            locate: Note the source line of each operation.
+        Parameters
+        ----------
+        item
+            The test.
+        following
+            The test that is traced next; fixtures they share are kept.
+        locate
+            Note the source line of each operation.
 
-        Returns:
+        Returns
+        -------
+        tuple[Tracing, TraceFailure | None]
             The recording, whose graph is None where the test was skipped or failed, and the
             failure if there was one.
         """
@@ -231,7 +241,9 @@ def read_by(reader: Reader | None) -> Iterator[None]:
 def first_non_finite(tape: Tape) -> tuple[str, Location, list[Any]] | None:
     """Return where NaN or inf first came up in a tape recorded with ``locate``.
 
-    Returns:
+    Returns
+    -------
+    tuple[str, Location, list[Any]] | None
         The operation, the line and the values it was computed from; None if all is finite.
     """
     located: Mapping[int, tuple[Location, Any]] = tape.locations or {}

@@ -16,14 +16,21 @@ __all__ = ["TestLoss", "Verdict", "judge"]
 class TestLoss:
     """What a check measured of one soft test.
 
-    Attributes:
-        loss: Its loss on plain numbers, without its weight; None if it gave none.
-        cases: How many losses that is the sum of.
-        weight: Its factor in the total.
-        threshold: The limit on its own loss, or None.
-        counts: False for a test expected to fail (xfail): shown, but no part of the total.
-        error: Whether pytest failed it for another reason: an error in its teardown, or a strict
-            xfail that passed.
+    Attributes
+    ----------
+    loss
+        Its loss on plain numbers, without its weight; None if it gave none.
+    cases
+        How many losses that is the sum of.
+    weight
+        Its factor in the total.
+    threshold
+        The limit on its own loss, or None.
+    counts
+        False for a test expected to fail (xfail): shown, but no part of the total.
+    error
+        Whether pytest failed it for another reason: an error in its teardown, or a strict
+        xfail that passed.
     """
 
     __test__ = False  # the name begins with Test, but pytest shall not collect it
@@ -45,11 +52,16 @@ class TestLoss:
 class Verdict:
     """Pass or fail, and why.
 
-    Attributes:
-        passed: What the exit status says too.
-        total: 𝓛, the weighted sum over the tests that count and gave a loss; None if none did.
-        threshold: The limit on 𝓛, or None.
-        reasons: Why it failed, in words; empty if it passed.
+    Attributes
+    ----------
+    passed
+        What the exit status says too.
+    total
+        𝓛, the weighted sum over the tests that count and gave a loss; None if none did.
+    threshold
+        The limit on 𝓛, or None.
+    reasons
+        Why it failed, in words; empty if it passed.
     """
 
     passed: bool
@@ -67,12 +79,17 @@ def judge(
 ) -> Verdict:
     """Return the verdict on a run.
 
-    Args:
-        tests: What was measured, by test id.
-        threshold: The limit on 𝓛; 0 is a limit. None for no limit.
-        asked: Whether this run asked for soft tests on its command line. If so, running none is
-            no pass.
-        fit_failures: Why the fit did not do what it was asked for, if so.
+    Parameters
+    ----------
+    tests
+        What was measured, by test id.
+    threshold
+        The limit on 𝓛; 0 is a limit. None for no limit.
+    asked
+        Whether this run asked for soft tests on its command line. If so, running none is
+        no pass.
+    fit_failures
+        Why the fit did not do what it was asked for, if so.
     """
     counted = {name: test for name, test in tests.items() if test.counts}
     losses = [test.weight * test.loss for test in counted.values() if test.loss is not None]

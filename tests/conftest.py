@@ -7,8 +7,12 @@ numpy cannot be loaded twice in one process.
 from collections.abc import Iterator
 
 import numpy as np
+import numpy.fft
 import numpy.linalg
+import numpy.ma
+import numpy.polynomial
 import numpy.random
+import numpy.testing
 import pytest
 
 import pytest_soft.fitting

@@ -24,7 +24,9 @@ ORDER = [
     "graph",
     "ops",
     "refusals",
+    "_store_format",
     "store",
+    "traced",
     "tape",
     "acting",
     "param",
@@ -35,7 +37,12 @@ ORDER = [
     "optimize",
     "objective",
 ]
-APART = {"optimize": {"errors", "optimize"}, "store": {"errors", "store"}, "acting": {"acting"}}
+APART = {
+    "optimize": {"errors", "optimize"},
+    "_store_format": {"errors", "_store_format"},
+    "store": {"errors", "_store_format", "store"},
+    "acting": {"acting"},
+}
 
 
 def name_of(file: Path) -> str:

@@ -18,9 +18,12 @@ _EVERY = 0.1  # seconds between two updates of the live line
 class Progress:
     """Callback of the optimizer; a context manager that clears the live line at the end.
 
-    Args:
-        reporter: pytest's terminal reporter, or None to show nothing.
-        live: Whether the output is a terminal whose line can be overwritten.
+    Parameters
+    ----------
+    reporter
+        pytest's terminal reporter, or None to show nothing.
+    live
+        Whether the output is a terminal whose line can be overwritten.
     """
 
     def __init__(self, reporter: pytest.TerminalReporter | None, live: bool) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from math import isnan
 from typing import TypeAlias
 
@@ -32,15 +32,39 @@ def summary_lines(
 ) -> Iterator[Line]:
     """Yield the lines of the section, each with its markup.
 
-    Args:
-        verdict: What was decided.
-        tests: What was measured, by test id.
-        fit: What the fit has to say, if there was one.
-        verbosity: pytest's: below 0 for one line, above 0 for everything.
-        width: Columns to fold prose to; test ids, tracebacks and diffs stay whole. None for no
-            limit.
+    Parameters
+    ----------
+    verdict
+        What was decided.
+    tests
+        What was measured, by test id.
+    fit
+        What the fit has to say, if there was one.
+    verbosity
+        pytest's: below 0 for one line, above 0 for everything.
+    width
+        Columns to fold prose to; test ids, tracebacks and diffs stay whole. None for no
+        limit.
     """
-    for text, markup in _lines(verdict, tests, fit, verbosity):
+    headline, markup = _headline(verdict, tests, fit)
+    yield from _folded([(f"soft: {headline}" if verbosity < 0 else headline, markup)], width)
+    if not headline.startswith("INTERRUPTED"):
+        for reason in verdict.reasons:
+            yield f"  {reason}", {"red": True}
+    if fit is not None:
+        yield from _trouble_lines(fit, verbosity)
+    if verbosity < 0:
+        return
+    if fit is not None:
+        yield from _folded(_fit_lines(fit, verbosity), width)
+        yield from _preview_lines(fit)
+        yield from _folded([(f"note     {note}", {"yellow": True}) for note in fit.notes], width)
+        yield from _folded(_difference(tests, fit), width)
+    yield from _worst(tests, verbosity)
+
+
+def _folded(lines: Iterable[Line], width: int | None) -> Iterator[Line]:
+    for text, markup in lines:
         for part in fold(text, width):
             yield part, markup
 
@@ -48,11 +72,9 @@ def summary_lines(
 def fold(text: str, width: int | None) -> list[str]:
     """Return a line as lines of at most ``width`` columns, those after the first indented.
 
-    Words are not broken, and a line that shows a test id, a traceback or a diff (which is
-    indented by two columns) is left alone.
+    Words are not broken, and a line that shows a test id is left alone.
     """
-    indented = text.startswith("  ") and not text.startswith(" " * _INDENT)
-    if width is None or len(text) <= width or indented or "::" in text:
+    if width is None or len(text) <= width or "::" in text:
         return [text]
     label, rest = text[:_INDENT], text[_INDENT:]
     if text.startswith(_SPACED):  # a headline has no column of labels
@@ -63,29 +85,19 @@ def fold(text: str, width: int | None) -> list[str]:
     return [(" " * _INDENT if i else label) + part for i, part in enumerate(wrapped)]
 
 
-def _lines(
-    verdict: Verdict, tests: Mapping[str, TestLoss], fit: FitSummary | None, verbosity: int
-) -> Iterator[Line]:
-    headline, markup = _headline(verdict, tests, fit)
-    yield (f"soft: {headline}" if verbosity < 0 else headline), markup
-    for reason in verdict.reasons:
-        yield f"  {reason}", {"red": True}
-    if fit is not None:
-        for trouble in fit.troubles:
-            if verbosity >= 0:
-                yield "", {}
-            yield f"{trouble.title}:", {"red": True}
-            for line in trouble.text.rstrip().splitlines():
-                yield f"  {line}", {}
-    if verbosity < 0:
-        return
-    if fit is not None:
-        yield from _fit_lines(fit, verbosity)
-        yield from _difference(tests, fit)
-    yield from _worst(tests, verbosity)
+def _trouble_lines(fit: FitSummary, verbosity: int) -> Iterator[Line]:
+    for trouble in fit.troubles:
+        if verbosity >= 0:
+            yield "", {}
+        yield f"{trouble.title}:", {"red": True}
+        for line in trouble.text.rstrip().splitlines():
+            yield f"  {line}", {}
 
 
 def _headline(verdict: Verdict, tests: Mapping[str, TestLoss], fit: FitSummary | None) -> Line:
+    if fit is not None and fit.interrupted and not tests:
+        change = f"total loss {fit.before:.6g} -> {fit.after:.6g}, not checked"
+        return f"INTERRUPTED  fit of {_count(fit.tests, 'soft test')}, {change}", _RED
     parts = [_count(len(tests), "soft test")]
     if verdict.total is not None:
         change = ""
@@ -118,11 +130,11 @@ def _fit_lines(fit: FitSummary, verbosity: int) -> Iterator[Line]:
         yield f"stored   {would}in {path}", {}
     for path in fit.unchanged:
         yield f"stored   nothing moved in {path}", {}
-    if fit.preview:
-        for line in fit.preview.rstrip("\n").splitlines():
-            yield f"  {line}", {"green": line.startswith("+"), "red": line.startswith("-")}
-    for note in fit.notes:
-        yield f"note     {note}", {"yellow": True}
+
+
+def _preview_lines(fit: FitSummary) -> Iterator[Line]:
+    for line in fit.preview.splitlines():
+        yield f"  {line}", {"green": line.startswith("+"), "red": line.startswith("-")}
 
 
 def _moved(param: ParamChange) -> str:

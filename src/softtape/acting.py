@@ -9,6 +9,8 @@ from typing import Any
 
 __all__ = ["ActsAsValue"]
 
+__tracebackhide__ = True  # pytest shows the user's line instead
+
 
 class ActsAsValue:
     """Base of :class:`softtape.Param`: every operator acts on what ``_softtape_current`` returns.

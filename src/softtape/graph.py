@@ -33,14 +33,20 @@ Guard: TypeAlias = tuple[int, Any]
 class Graph:
     """What one run computed.
 
-    Attributes:
-        nodes: Inputs, constants and instructions, in the order of computation.
-        outputs: Value numbers of the results.
-        guards: What the program asked of its values; where one no longer holds, the program
-            would take another path, and the graph is not valid there.
-        inputs: Value number of each input, by key.
-        start: Value of each input when the graph was recorded. Transforms run the graph there
-            to learn shapes.
+    Attributes
+    ----------
+    nodes
+        Inputs, constants and instructions, in the order of computation.
+    outputs
+        Value numbers of the results.
+    guards
+        What the program asked of its values; where one no longer holds, the program
+        would take another path, and the graph is not valid there.
+    inputs
+        Value number of each input, by key.
+    start
+        Value of each input when the graph was recorded. Transforms run the graph there
+        to learn shapes.
     """
 
     nodes: Sequence[Node]

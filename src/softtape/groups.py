@@ -48,9 +48,12 @@ _CHUNK = 4096  # lanes of a chunk: a buffer of float64 takes 32 KB, so that a do
 class CaseError(Exception):
     """A case cannot be evaluated at this point.
 
-    Args:
-        member: Which case.
-        error: Why.
+    Parameters
+    ----------
+    member
+        Which case.
+    error
+        Why.
     """
 
     def __init__(self, member: int, error: Exception) -> None:
@@ -62,9 +65,12 @@ class CaseError(Exception):
 class Case:
     """One test on one path: a lane of a group.
 
-    Args:
-        graph: Its graph, pruned.
-        weight: Factor of its loss in 𝓛.
+    Parameters
+    ----------
+    graph
+        Its graph, pruned.
+    weight
+        Factor of its loss in 𝓛.
     """
 
     __slots__ = ("_own", "constants", "graph", "weight")
@@ -113,13 +119,19 @@ class Alone:
 class Share:
     """What cases contribute to 𝓛 at one point.
 
-    Attributes:
-        losses: Their losses, shape (cases,), without weights.
-        holds: Whether each case's guards hold; where not, its share counts for nothing. None
-            where all hold.
-        gradient: Sum of the weighted gradients by key.
-        residuals: Their weighted residuals, case by case.
-        rows: The Jacobian of the residuals by key, shape (residuals, size of the Param).
+    Attributes
+    ----------
+    losses
+        Their losses, shape (cases,), without weights.
+    holds
+        Whether each case's guards hold; where not, its share counts for nothing. None
+        where all hold.
+    gradient
+        Sum of the weighted gradients by key.
+    residuals
+        Their weighted residuals, case by case.
+    rows
+        The Jacobian of the residuals by key, shape (residuals, size of the Param).
     """
 
     losses: Floats
@@ -132,8 +144,10 @@ class Share:
 class Group:
     """All cases of one signature.
 
-    Args:
-        graph: The graph of any of them, pruned.
+    Parameters
+    ----------
+    graph
+        The graph of any of them, pruned.
     """
 
     def __init__(self, graph: Graph) -> None:
@@ -193,13 +207,19 @@ class Group:
     def share(self, kind: Kind, inputs: Mapping[str, Any], trusted: Container[int]) -> Share:
         """Return what the cases contribute where the Params are ``inputs``.
 
-        Args:
-            kind: What is asked for.
-            inputs: Value of each Param by key.
-            trusted: Members whose guards need not be asked.
+        Parameters
+        ----------
+        kind
+            What is asked for.
+        inputs
+            Value of each Param by key.
+        trusted
+            Members whose guards need not be asked.
 
-        Raises:
-            CaseError: A case cannot be evaluated there.
+        Raises
+        ------
+        CaseError
+            A case cannot be evaluated there.
         """
         if len(self.cases) > 1 and self._batchable:
             try:

@@ -19,9 +19,12 @@ __all__ = ["absolute_error", "cross_entropy", "huber", "log_cosh", "squared_erro
 def squared_error(prediction: Any, target: Any) -> Any:
     """Return ``(prediction - target)**2``.
 
-    Args:
-        prediction: Any shape.
-        target: A shape that broadcasts with it.
+    Parameters
+    ----------
+    prediction
+        Any shape.
+    target
+        A shape that broadcasts with it.
     """
     return (prediction - target) ** 2
 
@@ -29,9 +32,12 @@ def squared_error(prediction: Any, target: Any) -> Any:
 def absolute_error(prediction: Any, target: Any) -> Any:
     """Return ``|prediction - target|``; its slope at 0 is 0.
 
-    Args:
-        prediction: Any shape.
-        target: A shape that broadcasts with it.
+    Parameters
+    ----------
+    prediction
+        Any shape.
+    target
+        A shape that broadcasts with it.
     """
     return np.abs(prediction - target)
 
@@ -41,10 +47,14 @@ def huber(prediction: Any, target: Any, delta: float = 1.0) -> Any:
 
     Source: P. J. Huber, «Robust estimation of a location parameter» (1964).
 
-    Args:
-        prediction: Any shape.
-        target: A shape that broadcasts with it.
-        delta: Distance from the target where the parabola ends, in the unit of the prediction.
+    Parameters
+    ----------
+    prediction
+        Any shape.
+    target
+        A shape that broadcasts with it.
+    delta
+        Distance from the target where the parabola ends, in the unit of the prediction.
     """
     if not delta > 0:
         raise ValueError(f"delta must be positive, got {delta!r}")
@@ -56,9 +66,12 @@ def huber(prediction: Any, target: Any, delta: float = 1.0) -> Any:
 def log_cosh(prediction: Any, target: Any) -> Any:
     """Return ``log(cosh(prediction - target))``, without overflow at any distance.
 
-    Args:
-        prediction: Any shape.
-        target: A shape that broadcasts with it.
+    Parameters
+    ----------
+    prediction
+        Any shape.
+    target
+        A shape that broadcasts with it.
     """
     error = prediction - target
     return np.logaddexp(error, -error) - np.log(2.0)
@@ -67,11 +80,16 @@ def log_cosh(prediction: Any, target: Any) -> Any:
 def cross_entropy(logits: Any, labels: Any) -> Any:
     """Return ``-log(softmax(logits)[label])``, in nats.
 
-    Args:
-        logits: Unnormalised log-probabilities, shape (..., classes).
-        labels: The right classes, integers of shape (...).
+    Parameters
+    ----------
+    logits
+        Unnormalised log-probabilities, shape (..., classes).
+    labels
+        The right classes, integers of shape (...).
 
-    Returns:
+    Returns
+    -------
+    array
         The losses, shape (...).
     """
     labels = np.asarray(labels)

@@ -33,11 +33,16 @@ class ShapeOfProblemChanged(SoftError):  # noqa: N818 -- an event to act on, not
 class Layout:
     """Where each Param lies in θ.
 
-    Attributes:
-        shapes: Shape of each Param by key, in the order of θ.
+    Attributes
+    ----------
+    shapes
+        Shape of each Param by key, in the order of θ.
+    narrow
+        Keys of the Params that are float32. θ is float64; the tests see what ships.
     """
 
     shapes: Mapping[str, tuple[int, ...]]
+    narrow: frozenset[str] = frozenset()
 
     @cached_property
     def slices(self) -> Mapping[str, slice]:
@@ -71,19 +76,25 @@ class Layout:
         values: dict[str, Any] = {}
         for key, place in self.places.items():
             part = theta[place]
-            values[key] = part if type(place) is int else part.reshape(self.shapes[key])
+            value = part if type(place) is int else part.reshape(self.shapes[key])
+            values[key] = value.astype(np.float32) if key in self.narrow else value
         return values
 
 
 class Term:
     """One test's share of 𝓛.
 
-    Args:
-        name: How messages call it (the test id).
-        graph: What it computed; the first output is its loss, a scalar.
-        trace: Runs the test at other values and returns its graph there. Called when a guard
-            broke. It may raise :class:`TrialError`.
-        weight: Factor of its loss in 𝓛, not negative.
+    Parameters
+    ----------
+    name
+        How messages call it (the test id).
+    graph
+        What it computed; the first output is its loss, a scalar.
+    trace
+        Runs the test at other values and returns its graph there. Called when a guard
+        broke. It may raise :class:`TrialError`.
+    weight
+        Factor of its loss in 𝓛, not negative.
     """
 
     def __init__(
@@ -130,9 +141,12 @@ class Objective:
     every test; one whose guards broke moves to the path it takes now, known or traced anew.
     Where a test cannot be evaluated, 𝓛 is infinite, which tells an optimizer to shorten its step.
 
-    Args:
-        terms: The tests.
-        layout: Where each Param lies in θ; holds every Param that a test reaches.
+    Parameters
+    ----------
+    terms
+        The tests.
+    layout
+        Where each Param lies in θ; holds every Param that a test reaches.
     """
 
     def __init__(self, terms: Sequence[Term], layout: Layout) -> None:

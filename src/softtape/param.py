@@ -19,6 +19,7 @@ from softtape import store
 from softtape import tape as _tape
 from softtape.acting import ActsAsValue
 from softtape.errors import ParamError, ParamWarning, SoftError, StoreError
+from softtape.location import Location
 
 __all__ = [
     "Param",
@@ -44,27 +45,37 @@ class Param(ActsAsValue):
     ``MODULE.soft.json`` beside the module that declares it, or the declared one where there is
     none yet. It hashes by identity; a copy of it is the same Param.
 
-    Args:
-        value: The value to start from: a number, an array of any shape, or the literal ``...``
-            for a blank with no value yet, which starts inside its bounds, or from random numbers
-            of its ``shape``. Integers become floats; float32 arrays stay float32.
-        name: Unique in its module; needed only where the Param is not assigned to a module
-            global or a class attribute (or kept in a list, tuple or dict that is one).
-        bounds: ``(lower, upper)``, each a number, an array that broadcasts to the value, or None
-            for no bound. A fit never leaves them.
-        frozen: True for a value that fits must leave alone.
-        shape: Shape of a blank given as ``...``; ``()`` for a number.
+    Parameters
+    ----------
+    value
+        The value to start from: a number, an array of any shape, or the literal ``...``
+        for a blank with no value yet, which starts inside its bounds, or from random numbers
+        of its ``shape``. Integers become floats; float32 arrays stay float32.
+    name
+        Unique in its module; needed only where the Param is not assigned to a module
+        global or a class attribute (or kept in a list, tuple or dict that is one).
+    bounds
+        ``(lower, upper)``, each a number, an array that broadcasts to the value, or None
+        for no bound. A fit never leaves them.
+    frozen
+        True for a value that fits must leave alone.
+    shape
+        Shape of a blank given as ``...``; ``()`` for a number.
 
-    Raises:
-        ParamError: The value is not real and finite, lies outside its bounds, or the bounds are
-            not in order; on first use, if no name is found, or if it was never filled in.
-        StoreError: On first use, if the stored value does not fit the declaration.
+    Raises
+    ------
+    ParamError
+        The value is not real and finite, lies outside its bounds, or the bounds are
+        not in order; on first use, if no name is found, or if it was never filled in.
+    StoreError
+        On first use, if the stored value does not fit the declaration.
 
-    Examples:
-        >>> from softtape import Param
-        >>> gain = Param(2.0, name="gain", bounds=(0, 10))
-        >>> gain * 3
-        6.0
+    Examples
+    --------
+    >>> from softtape import Param
+    >>> gain = Param(2.0, name="gain", bounds=(0, 10))
+    >>> gain * 3
+    6.0
     """
 
     __slots__ = (
@@ -115,8 +126,10 @@ class Param(ActsAsValue):
     def name(self) -> str:
         """Its name, unique in its module.
 
-        Raises:
-            ParamError: It has none, or another Param of the module has the same.
+        Raises
+        ------
+        ParamError
+            It has none, or another Param of the module has the same.
         """
         if self._name is None:
             self._name = _find_name(self, self._namespace or {})
@@ -136,7 +149,7 @@ class Param(ActsAsValue):
     @property
     def where(self) -> str:
         """File and line of its declaration, for messages."""
-        return f"{self._file or '<interactive>'}:{self._line}"
+        return str(Location(self._file or "<interactive>", self._line, ""))
 
     # ---- value
 
@@ -200,12 +213,14 @@ class Param(ActsAsValue):
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **keywords: Any) -> Any:
         """Apply a ufunc to the value."""
+        __tracebackhide__ = True
         return getattr(ufunc, method)(*map(_current, inputs), **keywords)
 
     def __array_function__(
         self, function: Callable[..., Any], types: Any, args: Any, keywords: Any
     ) -> Any:
         """Apply a numpy function to the value."""
+        __tracebackhide__ = True
         return function(*map(_current, args), **{k: _current(v) for k, v in keywords.items()})
 
     # ---- Python
@@ -298,8 +313,10 @@ def forget(param: Param) -> None:
 def stored_or_declared(param: Param) -> Value | None:
     """Return the value outside a fit, whatever was assigned; None for a blank never filled in.
 
-    Raises:
-        StoreError: The stored value does not fit the declaration, or the store is broken.
+    Raises
+    ------
+    StoreError
+        The stored value does not fit the declaration, or the store is broken.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ParamWarning)  # said when it was read first
@@ -314,8 +331,10 @@ def starting_value(param: Param, seed: int) -> Value:
     and the name alone, so that one Param more does not change the others (LeCun, Bottou, Orr and
     Müller, «Efficient BackProp», 1998).
 
-    Raises:
-        ParamError: The blank has neither finite bounds nor a shape.
+    Raises
+    ------
+    ParamError
+        The blank has neither finite bounds nor a shape.
     """
     if param._value is None:  # kept, so that the store is read and a warning said once
         param._value = _stored_or_declared(param)
@@ -338,6 +357,7 @@ def starting_value(param: Param, seed: int) -> Value:
 
 
 def _current(value: Any) -> Any:
+    __tracebackhide__ = True
     if isinstance(value, Param):
         return value._softtape_current()
     if type(value) in (list, tuple):

@@ -22,6 +22,8 @@ __all__ = [
     "refuse_unknown_arguments",
 ]
 
+__tracebackhide__ = True  # pytest shows the user's line instead
+
 
 def outlived(*_: object) -> NoReturn:
     """Raise for a value that is used when its tape is closed, or on another tape."""

@@ -7,6 +7,8 @@ import pytest
 
 # ---- the sine program
 
+native_toml = pytest.mark.skipif(pytest.version_tuple < (9,), reason="[tool.pytest] is pytest 9's")
+
 
 def test_the_readme(sine):
     result = sine.fit("--soft-threshold=1e-10", "-W", "error")
@@ -331,9 +333,21 @@ def test_threshold_of_a_test(project):
         ("pytest.ini", "[pytest]\nsoft_threshold = 1e-3\nsoft_max_steps = 0\n", 1),
         ("pyproject.toml", '[tool.pytest.ini_options]\nsoft_threshold = "1e-3"\n', 0),
         ("pyproject.toml", "[tool.pytest.ini_options]\nsoft_threshold = 1e-3\n", 0),
-        ("pyproject.toml", "[tool.pytest]\nsoft_threshold = 1e-3\n", 0),
-        ("pyproject.toml", "[tool.pytest]\nsoft_threshold = 0\nsoft_max_steps = 1\n", 1),
-        ("pyproject.toml", "[tool.pytest]\nsoft_max_steps = 1\nsoft_threshold = 1e-20\n", 1),
+        pytest.param(
+            "pyproject.toml", "[tool.pytest]\nsoft_threshold = 1e-3\n", 0, marks=native_toml
+        ),
+        pytest.param(
+            "pyproject.toml",
+            "[tool.pytest]\nsoft_threshold = 0\nsoft_max_steps = 1\n",
+            1,
+            marks=native_toml,
+        ),
+        pytest.param(
+            "pyproject.toml",
+            "[tool.pytest]\nsoft_max_steps = 1\nsoft_threshold = 1e-20\n",
+            1,
+            marks=native_toml,
+        ),
         ("pytest.ini", "[pytest]\naddopts = --soft-threshold=1e-3\n", 0),
     ],
 )
@@ -346,7 +360,7 @@ def test_thresholds_from_files(sine, file, text, ret):
 
 
 def test_threshold_0_that_is_met(project):
-    project.write("pyproject.toml", "[tool.pytest]\nsoft_threshold = 0\n")
+    project.write("pytest.ini", "[pytest]\nsoft_threshold = 0\n")
     project.write(
         "test_it.py",
         """
@@ -878,3 +892,95 @@ def test_fitted_value_in_texts(sine):
     sine.fit()
     result = sine.python("import sine; print(sine.omega, f'{sine.omega:.3f}', repr(sine.omega))")
     assert result.outlines == [f"{sine.value()!r} 1.500 Param({sine.value()!r}, name='omega')"]
+
+
+@pytest.mark.parametrize("option", ["--soft-max-steps=2", "--soft-dry-run"])
+def test_slow_worker_checks_what_the_first_one_stored(project, option):
+    project.write(
+        "conftest.py",
+        """
+        import os
+        import time
+
+        if os.environ.get("PYTEST_XDIST_WORKER") == "gw1":
+            time.sleep(1.0)
+        """,
+    )
+    project.write(
+        "test_it.py",
+        """
+        import numpy as np
+        import pytest
+        from pytest_soft import Param, soft_test
+
+        a = Param(0.0)
+        b = Param(np.zeros(2, np.float32))
+
+        @soft_test
+        @pytest.mark.parametrize("y", range(8))
+        def test_it(y):
+            return np.cosh(a - y) + np.sum((b - y) ** 2)
+
+        @pytest.mark.parametrize("i", range(8))
+        def test_same(i):
+            assert a != 0
+            assert b.dtype == np.float32
+        """,
+    )
+    result = project.apart("--soft-fit", option, "-n", "2", "-v")
+    assert result.ret == 0
+    result.assert_outcomes(passed=16)
+    result.stdout.fnmatch_lines(["*gw1*PASSED loss*"])
+    result.stdout.no_fnmatch_line("*please report*")
+
+
+@pytest.mark.parametrize("worker", ["gw0", "gw1"])
+def test_a_worker_that_dies(project, worker):
+    project.write(
+        "test_it.py",
+        f"""
+        import os
+        from pytest_soft import Param, soft_test
+
+        a = Param(0.0)
+
+        @soft_test
+        def test_it():
+            return (a - 1) ** 2
+
+        def test_dies():
+            if os.environ["PYTEST_XDIST_WORKER"] == "{worker}":
+                os._exit(9)
+
+        def test_other():
+            pass
+        """,
+    )
+    result = project.apart("--soft-fit", "-n", "2", "--max-worker-restart=0")
+    assert result.duration < 20
+    assert result.ret in (0, 1)
+
+
+def test_a_first_worker_that_dies_while_it_fits(project):
+    project.write(
+        "test_it.py",
+        """
+        import os
+        from pytest_soft import Param, soft_test
+
+        a = Param(0.0)
+
+        @soft_test
+        def test_it():
+            if os.environ["PYTEST_XDIST_WORKER"] == "gw0":
+                os._exit(9)
+            return (a - 1) ** 2
+
+        def test_other():
+            pass
+        """,
+    )
+    result = project.apart("--soft-fit", "-n", "2", "--max-worker-restart=0")
+    assert result.duration < 20
+    assert result.ret != 0
+    assert project.files() == {}

@@ -15,6 +15,8 @@ DEFAULTS = {
     "asked": False,
 }
 
+native_toml = pytest.mark.skipif(pytest.version_tuple < (9,), reason="[tool.pytest] is pytest 9's")
+
 
 def settings(pytester: pytest.Pytester, *args: str) -> dict:
     config = pytester.parseconfig("-p", "no:hypothesispytest", *args)
@@ -86,12 +88,14 @@ def test_ini_options_of_pyproject(pytester):
     assert settings(pytester) == EXPECTED
 
 
+@native_toml
 @pytest.mark.parametrize("text", ["0", "0.0", "1e-3", "2"])
 def test_native_toml(pytester, text):
     pytester.makepyprojecttoml(f"[tool.pytest]\nsoft_threshold = {text}\n")
     assert settings(pytester) == {**DEFAULTS, "threshold": float(text)}
 
 
+@native_toml
 def test_all_in_native_toml(pytester):
     pytester.makepyprojecttoml(
         """

@@ -176,6 +176,23 @@ def test_folding():
     assert parts[0].startswith("note     word")
     assert all(part.startswith(" " * 9 + "word") for part in parts[1:])
     assert " ".join(parts).split() == text.split()
-    for whole in ("  File " + "x " * 50, "worst    t.py::test_it[" + "x " * 50, "x" * 100):
-        assert fold(whole, 60)[0].replace(" ", "") == whole.replace(" ", "")
+    for whole in ("worst    t.py::test_it[" + "x " * 50, "note     " + "x" * 100):
+        assert fold(whole, 60) == [whole]
     assert fold("PASSED  " + "a, " * 30, 60)[0].startswith("PASSED  a, a,")
+
+
+def test_tracebacks_and_diffs_are_not_folded():
+    deep = "            " + "x " * 60
+    fit = fitted(troubles=[Trouble("broken", deep)], preview=deep, notes=[deep])
+    verdict = judge({}, threshold=None, asked=False)
+    found = [text for text, _ in summary_lines(verdict, {}, fit, width=60)]
+    assert found.count(f"  {deep}".rstrip()) + found.count(f"  {deep}") == 2
+    assert max(len(text) for text in found if text.startswith("note")) <= 60
+
+
+def test_an_interrupted_fit_is_not_called_a_run_without_tests():
+    fit = FitSummary(tests=3, before=2.0, after=0.5, outcome="stopped", interrupted=True)
+    verdict = judge({}, threshold=0.1, asked=True)
+    lines = [line for line, _ in summary_lines(verdict, {}, fit)]
+    assert lines[0] == ("INTERRUPTED  fit of 3 soft tests, total loss 2 -> 0.5, not checked")
+    assert not any("no soft test ran" in line for line in lines)

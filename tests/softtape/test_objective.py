@@ -14,8 +14,7 @@ THETA = np.array([1.3, 0.5, -0.2])
 def term(name, program, weight=1.0, start=START):
     def trace(values):
         with Tape() as tape:
-            inputs = {k: v for k, v in values.items()}
-            return tape.graph([program(lambda key: tape.input(key, inputs[key]))])
+            return tape.graph([program(lambda key: tape.input(key, values[key]))])
 
     return Term(name, trace(start), trace, weight)
 
@@ -46,6 +45,11 @@ def test_layout_packs_and_unpacks_in_its_own_order():
     assert back["a"] == 1.3
     np.testing.assert_array_equal(back["b"], [0.5, -0.2])
     assert Layout({}).size == 0
+
+
+def test_layout_gives_float32_params_as_float32():
+    layout = Layout({"w": (2,)}, frozenset({"w"}))
+    assert layout.unpack(np.array([0.1, 0.2]))["w"].dtype == np.float32
 
 
 def test_value_gradient_and_losses():

@@ -73,7 +73,8 @@ def test_number_acts_as_its_value(expression):
 @pytest.mark.parametrize(
     "expression",
     [
-        "m @ np.ones(3)", "np.ones(2) @ m", "m + 1", "1 - m", "m[1]", "m[0, 2]", "m[:, 1]", "len(m)",
+        "m @ np.ones(3)", "np.ones(2) @ m", "m + 1", "1 - m", "m[1]", "m[0, 2]", "m[:, 1]",
+        "len(m)",
         "list(m)[1]", "m.T", "m.sum()", "m.reshape(3, 2)", "np.sum(m, axis=0)", "m.shape", "m.ndim",
         "m.size", "m.dtype", "np.asarray(m)", "np.array(m, dtype=np.float32)", "m == 2", "3.0 in m",
         "np.concatenate([m, m])", "np.ones((2, 3)) * m", "np.einsum('ij->j', m)", "m > 2",

@@ -27,9 +27,12 @@ class CaseProgram:
     The rest is computed by :meth:`run`: ufuncs write into buffers, which are used again as soon
     as nothing needs their value any more.
 
-    Args:
-        graph: A batched graph; its guards are values to look at, among the outputs.
-        cases: Keys of the inputs that belong to the chunk.
+    Parameters
+    ----------
+    graph
+        A batched graph; its guards are values to look at, among the outputs.
+    cases
+        Keys of the inputs that belong to the chunk.
     """
 
     def __init__(self, graph: Graph, cases: Sequence[str]) -> None:

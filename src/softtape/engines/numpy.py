@@ -17,8 +17,10 @@ _NO_CHECK = object()
 class Program:
     """A graph made ready to run many times.
 
-    Args:
-        graph: What to run.
+    Parameters
+    ----------
+    graph
+        What to run.
     """
 
     __slots__ = ("_inputs", "_outputs", "_steps", "_values")
@@ -44,10 +46,13 @@ class Program:
     def run(self, inputs: Mapping[str, Any], *, guarded: bool = True) -> list[Any] | None:
         """Return the outputs, or None as soon as a guard does not hold.
 
-        Args:
-            inputs: Value of each input, by key: arrays, and numpy scalars rather than Python
-                floats, which would raise where numpy gives inf.
-            guarded: Whether to ask the guards at all.
+        Parameters
+        ----------
+        inputs
+            Value of each input, by key: arrays, and numpy scalars rather than Python
+            floats, which would raise where numpy gives inf.
+        guarded
+            Whether to ask the guards at all.
         """
         values = self._values
         for key, number, check in self._inputs:

@@ -42,17 +42,23 @@ class Kind(enum.Enum):
 class Primitive:
     """One operation of a graph.
 
-    Attributes:
-        name: Its name in graphs; numpy's own where there is one.
-        compute: ``compute(*operands, **attrs)`` on plain numbers and arrays.
-        vjps: One rule per operand, ``rule(g, y, *operands, **attrs)`` giving the cotangent of
-            that operand from the cotangent ``g`` of the result ``y``; None where the result does
-            not depend smoothly on the operand. For primitives with any number of operands, a
-            single function ``rule(i, g, y, *operands, **attrs)``. Rules of elementwise primitives
-            may ignore broadcasting: their result is summed to the operand's shape.
-        kind: How the jvp follows.
-        jvp: ``jvp(tangents, y, *operands, **attrs)`` for kind OTHER; a tangent is None where the
-            operand does not move.
+    Attributes
+    ----------
+    name
+        Its name in graphs; numpy's own where there is one.
+    compute
+        ``compute(*operands, **attrs)`` on plain numbers and arrays.
+    vjps
+        One rule per operand, ``rule(g, y, *operands, **attrs)`` giving the cotangent of
+        that operand from the cotangent ``g`` of the result ``y``; None where the result does
+        not depend smoothly on the operand. For primitives with any number of operands, a
+        single function ``rule(i, g, y, *operands, **attrs)``. Rules of elementwise primitives
+        may ignore broadcasting: their result is summed to the operand's shape.
+    kind
+        How the jvp follows.
+    jvp
+        ``jvp(tangents, y, *operands, **attrs)`` for kind OTHER; a tangent is None where the
+        operand does not move.
     """
 
     name: str
@@ -97,8 +103,10 @@ def primitive(
 ) -> Primitive:
     """Register a primitive; see :class:`Primitive` for the arguments.
 
-    Raises:
-        ValueError: The name is taken, or the rules do not fit the kind.
+    Raises
+    ------
+    ValueError
+        The name is taken, or the rules do not fit the kind.
     """
     rules = vjps if callable(vjps) else tuple(vjps)
     if name in _PRIMITIVES:

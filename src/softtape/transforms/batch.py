@@ -85,20 +85,29 @@ def constants_of(graph: Graph) -> list[Any]:
 def batch(graph: Graph, varying: Mapping[int, Any], cases: int, *, tile: bool = False) -> Graph:
     """Return the graph of many cases of which ``graph`` is one.
 
-    Args:
-        graph: The graph of any one case.
-        varying: For each constant that differs between cases, by value number, its values
-            stacked along a first axis of length ``cases``. They become inputs named by
-            :func:`case_key`; the weights of the cases are one more input, :data:`WEIGHTS`.
-        cases: How many cases there are.
-        tile: Give each case a copy of the other inputs of its own, so that cotangents of the
-            copies are gradients case by case. The nodes of the copies are then further outputs.
+    Parameters
+    ----------
+    graph
+        The graph of any one case.
+    varying
+        For each constant that differs between cases, by value number, its values
+        stacked along a first axis of length ``cases``. They become inputs named by
+        :func:`case_key`; the weights of the cases are one more input, :data:`WEIGHTS`.
+    cases
+        How many cases there are.
+    tile
+        Give each case a copy of the other inputs of its own, so that cotangents of the
+        copies are gradients case by case. The nodes of the copies are then further outputs.
 
-    Returns:
+    Returns
+    -------
+    Graph
         A graph whose outputs have a leading axis over the cases.
 
-    Raises:
-        CannotBatchError: An operation has no batching rule for what it meets here.
+    Raises
+    ------
+    CannotBatchError
+        An operation has no batching rule for what it meets here.
     """
     tape = Tape()
     tape.input(WEIGHTS, np.ones(cases))
@@ -320,9 +329,12 @@ _RULES: Mapping[str, Rule] = {
 def batched_gradient(graph: Graph, keys: Sequence[str]) -> Graph:
     """Return the graph of the losses, shape (cases,), and of the gradient of their weighted sum.
 
-    Args:
-        graph: What :func:`batch` made of a graph whose output is a loss.
-        keys: The inputs to differentiate by.
+    Parameters
+    ----------
+    graph
+        What :func:`batch` made of a graph whose output is a loss.
+    keys
+        The inputs to differentiate by.
     """
 
     def outputs(values: Sequence[Any]) -> Sequence[Any]:
@@ -337,10 +349,14 @@ def batched_gradient(graph: Graph, keys: Sequence[str]) -> Graph:
 def batched_jacobian(graph: Graph, varying: Mapping[int, Any], cases: int) -> Graph:
     """Return the graph of many cases' outputs and of their derivatives by each input.
 
-    Args:
-        graph, varying, cases: As for :func:`batch`.
+    Parameters
+    ----------
+    graph, varying, cases
+        As for :func:`batch`.
 
-    Returns:
+    Returns
+    -------
+    Graph
         A graph whose outputs are those of :func:`batch`, then for each output one block per
         input, of shape (cases, size of the output, size of the input). Forward sweeps, one per
         element of the inputs, or reverse sweeps, one per element of one case's outputs, are
@@ -398,8 +414,10 @@ def shapes(graph: Graph, numbers: Sequence[int]) -> list[tuple[int, ...]]:
 def stacked_constants(cases: Sequence[Sequence[Any]]) -> list[Any | None]:
     """Return for each constant its values over the cases along a first axis, None if all equal.
 
-    Args:
-        cases: The constants of each case, as :func:`constants_of` gives them.
+    Parameters
+    ----------
+    cases
+        The constants of each case, as :func:`constants_of` gives them.
     """
     columns: list[Any | None] = []
     for column in zip(*cases, strict=True):

@@ -25,9 +25,12 @@ __all__ = ["fuse"]
 def fuse(graph: Graph, cases: Container[str]) -> Graph:
     """Return an equal graph that is cheaper to run over and over.
 
-    Args:
-        graph: A batched graph.
-        cases: Keys of the inputs that stay the same from one evaluation to the next.
+    Parameters
+    ----------
+    graph
+        A batched graph.
+    cases
+        Keys of the inputs that stay the same from one evaluation to the next.
     """
     return simplify(_Fuser(simplify(_powers(graph)), cases).run())
 

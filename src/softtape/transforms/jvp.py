@@ -20,13 +20,20 @@ def pushforward(
 ) -> list[Any]:
     """Carry tangents of inputs forward to the nodes numbered ``wanted``.
 
-    Args:
-        graph: The graph that was run.
-        values: Value of each node in that run, plain or traced.
-        seeds: Tangent of each input that moves, by key, in the shape of the input.
-        wanted: Value numbers of the nodes whose tangents are asked for.
+    Parameters
+    ----------
+    graph
+        The graph that was run.
+    values
+        Value of each node in that run, plain or traced.
+    seeds
+        Tangent of each input that moves, by key, in the shape of the input.
+    wanted
+        Value numbers of the nodes whose tangents are asked for.
 
-    Returns:
+    Returns
+    -------
+    list[Any]
         One tangent per wanted node, in its shape; None where it does not move.
     """
     tangents: dict[int, Any] = {graph.inputs[key]: seed for key, seed in seeds.items()}

@@ -20,14 +20,21 @@ def pullback(
 ) -> list[Any]:
     """Carry cotangents from some nodes of ``graph`` back to others.
 
-    Args:
-        graph: The graph that was run.
-        values: Value of each node in that run, plain or traced.
-        seeds: Cotangent of each node the sweep starts from, by value number.
-        wanted: Value numbers of the nodes whose cotangents are asked for, such as inputs. The
-            sweep does not go on behind them.
+    Parameters
+    ----------
+    graph
+        The graph that was run.
+    values
+        Value of each node in that run, plain or traced.
+    seeds
+        Cotangent of each node the sweep starts from, by value number.
+    wanted
+        Value numbers of the nodes whose cotangents are asked for, such as inputs. The
+        sweep does not go on behind them.
 
-    Returns:
+    Returns
+    -------
+    list[Any]
         One cotangent per wanted node, in its shape; zeros where none arrives.
     """
     active = graph.active(wanted)

@@ -1,0 +1,488 @@
+"""Stand in for a number or an array, and note every operation on it.
+
+A :class:`Traced` value takes part in plain numpy programs through ``__array_ufunc__`` and
+``__array_function__`` and through Python's operators; each operation appends one node to the
+recorder it belongs to, a :class:`softtape.tape.Tape`.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NoReturn, Protocol
+
+import numpy as np
+
+from softtape.errors import TraceError
+from softtape.graph import CONSTANT, Node
+from softtape.location import user_location
+from softtape.ops import FUNCTIONS, PRIMITIVES, Primitive
+from softtape.ops.indexing import Slot, getitem
+from softtape.ops.reductions import ufunc_method
+from softtape.refusals import (
+    outlived,
+    refuse,
+    refuse_float,
+    refuse_function,
+    refuse_unknown_arguments,
+)
+
+__all__ = ["Recorder", "Traced", "plain_operand"]
+
+__tracebackhide__ = True  # pytest shows the user's line instead
+
+
+_np: Any = np  # for calls on traced values, of which numpy's annotations do not know
+
+
+class Recorder(Protocol):
+    """What a traced value needs to know of its tape."""
+
+    nodes: list[Node]
+    append: Callable[[Node], None]
+
+    def record(
+        self, primitive: Primitive, operands: Sequence[Any], attrs: dict[str, Any] | None
+    ) -> Traced:
+        """Compute ``primitive`` on ``operands``, traced or plain, and append it."""
+        ...
+
+    def guard(self, value: Traced, expected: Any) -> None:
+        """Note that the program went on as it did because ``value`` was ``expected``."""
+        ...
+
+    def _traced(self, node: Node, value: Any) -> Traced: ...
+
+
+class Traced:
+    """A value under tracing; behaves like the numpy scalar or array it carries."""
+
+    __slots__ = ("__weakref__", "_index", "_tape", "_value")
+    _tape: Recorder
+    _index: int
+    _value: Any
+
+    # ---- recording
+
+    def _softtape_record(
+        self, primitive: Primitive, operands: Sequence[Any], attrs: dict[str, Any] | None
+    ) -> Traced:
+        return self._tape.record(primitive, operands, attrs or None)
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **keywords: Any) -> Any:
+        """Record a call of a numpy ufunc."""
+        for key in ("out", "where"):
+            if keywords.get(key) is None or keywords[key] is True:
+                keywords.pop(key, None)
+        if "out" in keywords:
+            refuse(
+                f"out= (or an in-place operator) of np.{ufunc.__name__}",
+                "Write the functional form: x = x + y instead of x += y.",
+            )
+        if "where" in keywords:
+            refuse(f"where= of np.{ufunc.__name__}", "Use np.where(condition, a, b).")
+        dtype = keywords.pop("dtype", None)
+        if method == "__call__" and not keywords:
+            # a.clip(t) on a plain array a calls a ufunc of that name, which numpy does not export
+            known = FUNCTIONS.get(np.clip if ufunc.__name__ == "clip" else ufunc)
+            if known is None:
+                refuse_function(f"np.{ufunc.__name__}")
+            result = known(*inputs)
+            return result if dtype is None else result.astype(dtype)
+        made = ufunc_method(ufunc, method, inputs, keywords)
+        if made is NotImplemented:
+            called = "" if method == "__call__" else f".{method}"
+            known_by = f" with {', '.join(sorted(keywords))}=" if keywords else ""
+            refuse_function(f"np.{ufunc.__name__}{called}{known_by}")
+        return made
+
+    def __array_function__(
+        self, function: Callable[..., Any], types: Any, args: Any, keywords: Any
+    ) -> Any:
+        """Record a call of a numpy function."""
+        known = FUNCTIONS.get(function)
+        name = f"{function.__module__}.{function.__name__}".replace("numpy", "np", 1)
+        if known is None:
+            refuse_function(name)
+        if keywords.get("out") is not None:
+            refuse(f"out= of {name}", "Use its return value.")
+        keywords.pop("out", None)
+        if args and function in _JOINING:
+            args = ([_operand(part) for part in args[0]], *args[1:])
+        else:
+            args = tuple(map(_operand, args))
+        keywords = {k: _operand(v) for k, v in keywords.items()}
+        try:
+            return known(*args, **keywords)
+        except NotImplementedError as error:
+            raise TraceError(f"{user_location()}\n{name} under tracing: {error}") from None
+        except TypeError as error:
+            refuse_unknown_arguments(known, name, args, keywords, error)
+            raise
+
+    # ---- what a number or an array is asked
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Lengths of the axes."""
+        return np.shape(self._value)
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return np.ndim(self._value)
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return int(np.size(self._value))
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The numpy dtype; that of a Python number is numpy's default for it."""
+        known: np.dtype[Any] | None = getattr(self._value, "dtype", None)
+        return np.asarray(self._value).dtype if known is None else known
+
+    @property
+    def T(self) -> Any:  # noqa: N802 -- numpy's name
+        """The transpose."""
+        return _np.transpose(self)
+
+    @property
+    def mT(self) -> Any:  # noqa: N802 -- numpy's name
+        """The transpose of the last two axes."""
+        return _np.matrix_transpose(self)
+
+    @property
+    def real(self) -> Traced:
+        """The value itself, since it is real."""
+        return self
+
+    @property
+    def flat(self) -> Iterator[Any]:
+        """The elements one by one."""
+        return iter(_np.ravel(self))
+
+    def __len__(self) -> int:
+        """Return the length of the first axis."""
+        return len(self._value)
+
+    def __iter__(self) -> Iterator[Any]:
+        """Yield the parts along the first axis, each of them traced."""
+        return (self[i] for i in range(len(self._value)))
+
+    def __repr__(self) -> str:
+        """Show the value, marked as traced."""
+        return f"traced({self._value!r})"
+
+    def __str__(self) -> str:
+        """Show the value."""
+        return str(self._value)
+
+    def __format__(self, spec: str) -> str:
+        """Format the value."""
+        return format(self._value, spec)
+
+    def __divmod__(self, other: Any) -> Any:
+        """Return quotient and remainder."""
+        return _np.divmod(self, other)
+
+    def __rdivmod__(self, other: Any) -> Any:
+        """Return quotient and remainder."""
+        return _np.divmod(other, self)
+
+    # ---- leaving the tape: by a guard, or not at all
+
+    def _pinned(self) -> Any:
+        """Return the plain value, on which from now on the validity of the graph depends."""
+        if self._tape.append is outlived:
+            outlived()
+        value = self._value
+        self._tape.guard(self, value.copy() if isinstance(value, np.ndarray) else value)
+        return value
+
+    def __bool__(self) -> bool:
+        """Return the truth value, and guard it."""
+        truth = bool(self._value)  # an array of several elements raises here, as numpy does
+        if self.dtype != np.bool_:
+            return bool(_np.not_equal(self, 0))
+        self._pinned()
+        return truth
+
+    def __index__(self) -> int:
+        """Return an integer value, and guard it."""
+        if not np.issubdtype(self.dtype, np.integer):
+            raise TypeError(f"only integers can be an index or a loop bound, not {self!r}")
+        return operator.index(self._pinned())
+
+    def __int__(self) -> int:
+        """Return the value cut to an integer, and guard that integer."""
+        return int(self._pinned() if self.dtype.kind in "biu" else _np.trunc(self)._pinned())
+
+    def __round__(self, ndigits: int | None = None) -> Any:
+        """Return ``round(x)``, guarded, or the rounded value, whose slope is zero."""
+        if ndigits is None:
+            return int(_np.rint(self)._pinned())
+        return _np.round(self, ndigits)
+
+    def __floor__(self) -> int:
+        """Return ``math.floor(x)``, guarded."""
+        return int(_np.floor(self)._pinned())
+
+    def __ceil__(self) -> int:
+        """Return ``math.ceil(x)``, guarded."""
+        return int(_np.ceil(self)._pinned())
+
+    def __trunc__(self) -> int:
+        """Return ``math.trunc(x)``, guarded."""
+        return int(_np.trunc(self)._pinned())
+
+    def __float__(self) -> float:
+        """Raise: the gradient would be lost."""
+        # numpy may raise an error of its own from this one, which then has no frame but this
+        __tracebackhide__ = False
+        refuse_float(self.ndim)
+
+    def __complex__(self) -> complex:
+        """Raise: the gradient would be lost."""
+        refuse("complex()", "Complex numbers are not traced yet: keep real and imaginary parts.")
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        """Return truth values and positions, guarded; raise where a gradient would be lost."""
+        # numpy may raise an error of its own from this one, which then has no frame but this
+        __tracebackhide__ = False
+        if self.dtype.kind in "biu":
+            return np.array(self._pinned(), dtype=dtype)
+        return refuse(
+            "making a plain array (np.array, np.asarray, np.full or an assignment into one)",
+            "Join traced values with np.stack([...]) or np.concatenate([...]); a single one "
+            "needs no conversion.",
+        )
+
+    def __hash__(self) -> int:
+        """Raise: as a key it would lose its gradient."""
+        refuse("hash() (a dict key, a set, functools.lru_cache)", "Key by plain numbers.")
+
+    def __reduce_ex__(self, protocol: Any) -> NoReturn:
+        """Raise: a pickle would lose the gradient."""
+        refuse("pickling", "Run the program in the process of the test.")
+
+    def __copy__(self) -> Traced:
+        """Return the value itself: it never changes in place."""
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Traced:
+        """Return the value itself: it never changes in place."""
+        return self
+
+    def __setitem__(self, index: Any, value: Any) -> NoReturn:
+        """Raise: traced values never change in place."""
+        refuse(
+            "assigning into a traced array",
+            "Write the functional form: np.where(mask, new, old) or np.concatenate([...]).",
+        )
+
+    # ---- indexing
+
+    def __getitem__(self, index: Any) -> Any:
+        """Record numpy's indexing; index arrays become operands, a traced mask a guard."""
+        template: list[Any] = []
+        arrays: list[Any] = []
+        for part in index if isinstance(index, tuple) else (index,):
+            if type(part) is Traced and part.dtype == np.bool_:
+                part = part._pinned()
+            if part is None or part is Ellipsis or isinstance(part, (int, np.integer)):
+                template.append(part)
+            elif isinstance(part, slice):
+                bounds = (part.start, part.stop, part.step)
+                template.append(slice(*(b if b is None else operator.index(b) for b in bounds)))
+            else:
+                template.append(Slot(len(arrays)))
+                arrays.append(part if type(part) is Traced else np.asarray(part))
+        return self._tape.record(getitem, (self, *arrays), {"index": tuple(template)})
+
+    # ---- numpy's methods: the function of the same name
+
+    def item(self, *args: Any) -> Any:
+        """Return the single element, still traced."""
+        flat = _np.ravel(self)
+        if not args and self.size != 1:
+            raise ValueError("can only convert an array of size 1 to a scalar")
+        return flat[args[0] if args else 0]
+
+    def tolist(self) -> Any:
+        """Return nested lists of traced scalars."""
+        return [part.tolist() for part in self] if self.ndim else self
+
+    def astype(self, dtype: Any, **keywords: Any) -> Any:
+        """Return the value in another dtype; integers and booleans have no gradient."""
+        wanted = np.dtype(dtype)
+        if wanted == self.dtype:
+            return self
+        if wanted.kind == "f":
+            return self._tape.record(PRIMITIVES["astype"], (self,), {"dtype": wanted.str})
+        if wanted.kind in "biu":
+            whole = _np.not_equal(self, 0) if wanted.kind == "b" else _np.trunc(self)
+            return whole._pinned().astype(wanted)
+        return refuse(f"astype({wanted})", "The tape knows real dtypes.")
+
+    def reshape(self, *shape: Any, **keywords: Any) -> Any:
+        """See np.reshape; lengths may be given one by one."""
+        lengths = shape[0] if len(shape) == 1 else shape
+        return _np.reshape(self, lengths, **keywords)
+
+    def transpose(self, *axes: Any) -> Any:
+        """See np.transpose; axes may be given one by one."""
+        order = axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes or None
+        return _np.transpose(self, order)
+
+    def flatten(self, order: Any = "C") -> Any:
+        """See np.ravel."""
+        return _np.ravel(self, order)
+
+    def conj(self) -> Traced:
+        """Return the value itself, since it is real."""
+        return self
+
+
+# ---- operands: what stands beside a traced value
+
+
+def plain_operand(operand: Any) -> Any:
+    """Return an operand as numpy would take it: a Param's current value, a list as an array."""
+    if isinstance(operand, (float, int, np.ndarray, np.generic)):
+        return operand
+    current = getattr(operand, "_softtape_current", None)
+    if current is not None:
+        return current()
+    if isinstance(operand, (list, tuple)):
+        if _holds_traced(operand):
+            return _stacked(operand)
+        return np.asarray(operand)
+    if operand is None or isinstance(operand, (str, bytes, dict, set)):
+        raise TypeError(f"cannot compute with {operand!r} of type {type(operand).__name__}")
+    return np.asarray(operand)
+
+
+def _holds_traced(items: Any) -> bool:
+    if isinstance(items, (list, tuple)):
+        return any(_holds_traced(i) for i in items)
+    return hasattr(items, "_softtape_record")
+
+
+def _stacked(items: Any) -> Any:
+    """Return a nested list that holds traced values as one traced array."""
+    if not isinstance(items, (list, tuple)):
+        return items
+    return np.stack([_stacked(i) for i in items]) if _holds_traced(items) else np.asarray(items)
+
+
+_JOINING = frozenset({np.concatenate, np.stack, np.vstack, np.hstack, np.column_stack})
+"""Functions whose first argument is a sequence of arrays, rather than a list for an array."""
+
+
+def _operand(value: Any) -> Any:
+    """Return an argument of a numpy function: a Param's value, a list of traced ones as array."""
+    if type(value) in (list, tuple):
+        value = type(value)(_operand(v) for v in value)
+        return _stacked(value) if _holds_traced(value) else value
+    current = getattr(value, "_softtape_current", None)
+    return value if current is None else current()
+
+
+# ---- operators and methods, made from tables
+
+
+_BINARY = {
+    "add": "add",
+    "sub": "subtract",
+    "mul": "multiply",
+    "truediv": "divide",
+    "pow": "power",
+    "mod": "remainder",
+    "floordiv": "floor_divide",
+    "matmul": "matmul",
+    "and": "bitwise_and",
+    "or": "bitwise_or",
+    "xor": "bitwise_xor",
+}
+_COMPARE = {
+    "lt": "less",
+    "le": "less_equal",
+    "gt": "greater",
+    "ge": "greater_equal",
+    "eq": "equal",
+    "ne": "not_equal",
+}
+_UNARY = {"neg": "negative", "pos": "positive", "abs": "absolute", "invert": "invert"}
+_METHODS = (
+    *("sum", "prod", "mean", "std", "var", "max", "min", "ptp", "cumsum", "cumprod"),
+    *("argmax", "argmin", "argsort", "all", "any", "ravel", "squeeze", "swapaxes", "take"),
+    *("repeat", "clip", "round", "dot", "trace", "diagonal", "copy", "nonzero"),
+)
+
+
+def _operator(primitive: Primitive, swap: bool = False) -> Callable[[Traced, Any], Any]:
+    """Return an operator's method; ``swap`` for the reflected one."""
+    name, compute = primitive.name, primitive.compute
+    number = (float, int)
+
+    def method(self: Traced, other: Any) -> Any:
+        tape = self._tape
+        # the common cases, spelt out: this runs once per operation of the user's program
+        if type(other) is Traced and other._tape is tape:
+            index, plain = other._index, other._value
+        elif type(other) in number:
+            index, plain = len(tape.nodes), other
+            tape.append((CONSTANT, (), other))
+        elif isinstance(other, (str, bytes, dict, set)) or other is None:
+            return NotImplemented
+        else:
+            operands = (other, self) if swap else (self, other)
+            return tape.record(primitive, operands, None)
+        if swap:
+            value, args = compute(plain, self._value), (index, self._index)
+        else:
+            value, args = compute(self._value, plain), (self._index, index)
+        return tape._traced((name, args, None), value)
+
+    return method
+
+
+def _unary(primitive: Primitive) -> Callable[[Traced], Any]:
+    return lambda self: self._tape.record(primitive, (self,), None)
+
+
+def _in_place(self: Traced, other: Any) -> Any:  # noqa: ARG001 -- the signature of an operator
+    if self.ndim == 0:
+        return NotImplemented  # a scalar: Python rebinds the name to x + y
+    return refuse(
+        "an in-place operator on an array",
+        "Write the functional form: x = x + y instead of x += y.",
+    )
+
+
+def _numpy_method(function: Callable[..., Any]) -> Callable[..., Any]:
+    def method(self: Traced, *args: Any, **keywords: Any) -> Any:
+        return function(self, *args, **keywords)
+
+    method.__doc__ = f"See np.{function.__name__}."
+    return method
+
+
+def _install() -> None:
+    """Give Traced Python's operators, computing as plain Python would, and numpy's methods."""
+    for short, name in _BINARY.items():
+        setattr(Traced, f"__{short}__", _operator(PRIMITIVES[name]))
+        setattr(Traced, f"__r{short}__", _operator(PRIMITIVES[name], swap=True))
+        if short not in ("and", "or", "xor"):
+            setattr(Traced, f"__i{short}__", _in_place)
+    for short, name in _COMPARE.items():
+        setattr(Traced, f"__{short}__", _operator(PRIMITIVES[name]))
+    for short, name in _UNARY.items():
+        setattr(Traced, f"__{short}__", _unary(PRIMITIVES[name]))
+    for name in _METHODS:
+        setattr(Traced, name, _numpy_method(getattr(np, name)))
+
+
+_install()
