@@ -66,8 +66,8 @@ def test_a_soft_test_of_plain_floats_needs_no_numpy(project):
 
 def test_disabled_plugin(sine):
     result = sine.check("-p", "no:soft", "-W", "ignore")
-    assert result.ret == 0
-    result.assert_outcomes(passed=21)
+    ran = result.parseoutcomes()  # pytest 8.4 fails a test that returns something, others warn
+    assert ran.get("passed", 0) + ran.get("failed", 0) == 21
     result.stdout.no_fnmatch_line("*= soft =*")
     result = sine.check("-p", "no:soft", "--soft-fit")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
