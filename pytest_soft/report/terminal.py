@@ -51,6 +51,9 @@ def summary_lines(
     if not headline.startswith("INTERRUPTED"):
         for reason in verdict.reasons:
             yield f"  {reason}", {"red": True}
+    measured = bool(tests) and all(test.loss is not None for test in tests.values())
+    if fit is None and measured and not verdict.passed and verbosity >= 0:
+        yield "  pytest --soft-fit fits the Params again, if the tests are right", {}
     if fit is not None:
         yield from _trouble_lines(fit, verbosity)
     if verbosity < 0:

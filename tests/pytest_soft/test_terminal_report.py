@@ -168,6 +168,18 @@ def test_worst_counts_weights_and_shows_limits():
     ]
 
 
+def test_a_check_that_fails_by_its_losses_names_the_way_out():
+    tests = {"a": TestLoss(1.0), "b": TestLoss(5.0)}
+    hint = "  pytest --soft-fit fits the Params again, if the tests are right"
+    failed, held = (judge(tests, threshold=t, asked=False) for t in (0.5, 7.0))
+    assert hint in [line for line, _ in summary_lines(failed, tests, None)]
+    assert hint not in [line for line, _ in summary_lines(held, tests, None)]
+    assert hint not in [line for line, _ in summary_lines(failed, tests, None, verbosity=-1)]
+    tests["c"] = TestLoss(None)
+    broken = judge(tests, threshold=0.5, asked=False)
+    assert hint not in [line for line, _ in summary_lines(broken, tests, None)]
+
+
 def test_folding():
     text = "note     " + "word " * 30
     assert fold(text, None) == [text]
