@@ -18,7 +18,7 @@ from softtape.graph import CONSTANT, INPUT, Graph
 from softtape.ops import PRIMITIVES, Kind, Primitive
 from softtape.ops.indexing import Slot
 from softtape.tape import Tape
-from softtape.transforms.jvp import pushforward, unit_vectors
+from softtape.transforms.jvp import pushforward, unit_seeds, unit_vectors
 from softtape.transforms.replay import derive, replay
 from softtape.transforms.vjp import pullback
 
@@ -375,20 +375,20 @@ def batched_jacobian(graph: Graph, varying: Mapping[int, Any], cases: int) -> Gr
 
 
 def _columns(graph: Graph, values: Sequence[Any], keys: Sequence[str]) -> list[Any]:
-    columns = {
-        key: [
-            pushforward(graph, values, {key: unit}, graph.outputs)
-            for unit in unit_vectors(graph.start[key])
-        ]
-        for key in keys
-    }
+    tangents = pushforward(graph, values, unit_seeds(graph, values, keys), graph.outputs)
     blocks = []
-    for j, output in enumerate(graph.outputs):
-        shape = np.shape(values[output])
+    for output, tangent in zip(graph.outputs, tangents, strict=True):
+        cases, *shape = np.shape(values[output])
+        size = int(np.prod(shape))
+        start = 0
         for key in keys:
-            parts = [np.zeros(shape) if c[j] is None else c[j] for c in columns[key]]
-            flat = [np.reshape(p, (shape[0], int(np.prod(shape[1:])))) for p in parts]
-            blocks.append(np.stack(flat, axis=-1))
+            width = int(np.size(graph.start[key]))
+            if tangent is None:
+                blocks.append(np.zeros((cases, size, width)))
+            else:
+                part = np.reshape(tangent[start : start + width], (width, cases, size))
+                blocks.append(np.moveaxis(part, 0, -1))
+            start += width
     return [*(values[o] for o in graph.outputs), *blocks]
 
 

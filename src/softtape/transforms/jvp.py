@@ -12,7 +12,7 @@ from softtape.ops import PRIMITIVES, Kind, Primitive
 from softtape.transforms.replay import derive
 from softtape.transforms.vjp import pullback, zeros
 
-__all__ = ["jacobian", "pushforward", "unit_vectors"]
+__all__ = ["jacobian", "pushforward", "unit_seeds", "unit_vectors"]
 
 
 def pushforward(
@@ -27,30 +27,70 @@ def pushforward(
     values
         Value of each node in that run, plain or traced.
     seeds
-        Tangent of each input that moves, by key, in the shape of the input.
+        Tangents of each input that moves, by key: a stack of directions, its first axis running
+        over them, of shape (directions, \\*shape of the input).
     wanted
         Value numbers of the nodes whose tangents are asked for.
 
     Returns
     -------
     list[Any]
-        One tangent per wanted node, in its shape; None where it does not move.
+        One stack of tangents per wanted node, shape (directions, \\*shape); None where it does
+        not move.
     """
     tangents: dict[int, Any] = {graph.inputs[key]: seed for key, seed in seeds.items()}
     for number, (op, args, attrs) in enumerate(graph.nodes):
         moving = [tangents.get(a) for a in args]
         if any(t is not None for t in moving):
             operands = [values[a] for a in args]
-            tangent = _tangent(PRIMITIVES[op], moving, values[number], operands, attrs or {})
+            tangent = _tangents(PRIMITIVES[op], moving, values[number], operands, attrs or {})
             if tangent is not None:
                 tangents[number] = tangent
     return [tangents.get(number) for number in wanted]
 
 
+def _tangents(
+    primitive: Primitive, tangents: list[Any], y: Any, operands: list[Any], attrs: dict[str, Any]
+) -> Any:
+    """Return the tangents of one node; None if no operand that moves has a gradient."""
+    if primitive.kind is Kind.ELEMENTWISE:
+        return _elementwise_tangents(primitive, tangents, y, operands, attrs)
+    if primitive.kind is Kind.CONSTANT:
+        return None
+    directions = next(shape_of(t)[0] for t in tangents if t is not None)
+    each = [
+        _tangent(primitive, [None if t is None else t[d] for t in tangents], y, operands, attrs)
+        for d in range(directions)
+    ]
+    if each[0] is None:
+        return None
+    shape = shape_of(y)
+    return np.stack(each) if directions > 1 else np.reshape(each[0], (1, *shape))
+
+
+def _elementwise_tangents(
+    primitive: Primitive, tangents: list[Any], y: Any, operands: list[Any], attrs: dict[str, Any]
+) -> Any:
+    """Each element by itself: the Jacobian is diagonal, so a vjp rule gives the tangents too."""
+    shape, total = shape_of(y), None
+    for i, t in enumerate(tangents):
+        rule = None if t is None else primitive.vjp_rule(i)
+        if rule is None:
+            continue
+        directions, *own = shape_of(t)
+        if len(own) < len(shape):  # stretched axes stand before the operand's own
+            t = np.reshape(t, (directions, *(1,) * (len(shape) - len(own)), *own))
+        part = rule(t, y, *operands, **attrs)
+        if shape_of(part) != (directions, *shape):
+            part = np.broadcast_to(part, (directions, *shape))
+        total = part if total is None else total + part
+    return total
+
+
 def _tangent(
     primitive: Primitive, tangents: list[Any], y: Any, operands: list[Any], attrs: dict[str, Any]
 ) -> Any:
-    """Tangent of one node; None if no operand that moves has a gradient."""
+    """Return the tangent of one node in one direction, for kinds other than elementwise."""
     if primitive.kind is Kind.OTHER:
         assert primitive.jvp is not None
         return primitive.jvp(tangents, y, *operands, **attrs)
@@ -59,17 +99,9 @@ def _tangent(
         return primitive(*filled, **attrs)
     total: Any = None
     for i, t in enumerate(tangents):
-        rule = None if t is None else primitive.vjp_rule(i)
-        if rule is None:
-            continue
-        if primitive.kind is Kind.ELEMENTWISE:
-            # each element by itself: the Jacobian is diagonal and equals its transpose
-            part = rule(t, y, *operands, **attrs)
-            shape = shape_of(y)
-            part = np.broadcast_to(part, shape) if shape_of(part) != shape else part
-        else:
+        if t is not None and primitive.vjp_rule(i) is not None:
             part = primitive(*operands[:i], t, *operands[i + 1 :], **attrs)
-        total = part if total is None else total + part
+            total = part if total is None else total + part
     return total
 
 
@@ -98,19 +130,33 @@ def unit_vectors(value: Any) -> list[Any]:
     return [np.reshape(row, shape)[()] for row in np.eye(size, dtype=zeros(value).dtype)]
 
 
+def unit_seeds(graph: Graph, values: Sequence[Any], keys: Sequence[str]) -> dict[str, Any]:
+    """One direction per element of all inputs named ``keys``, as seeds for `pushforward`."""
+    given = [values[graph.inputs[key]] for key in keys]
+    sizes = [int(np.size(v)) for v in given]
+    starts = np.cumsum([0, *sizes])
+    seeds = {}
+    for key, value, start, size in zip(keys, given, starts, sizes, strict=False):
+        seed = np.zeros((int(starts[-1]), size), zeros(value).dtype)
+        seed[start : start + size] = np.eye(size)
+        seeds[key] = np.reshape(seed, (int(starts[-1]), *np.shape(value)))
+    return seeds
+
+
 def _by_columns(graph: Graph, values: Sequence[Any]) -> list[Any]:
-    columns = {
-        key: [
-            pushforward(graph, values, {key: unit}, graph.outputs)
-            for unit in unit_vectors(values[number])
-        ]
-        for key, number in graph.inputs.items()
-    }
+    seeds = unit_seeds(graph, values, list(graph.inputs))
+    tangents = pushforward(graph, values, seeds, graph.outputs)
     blocks = []
-    for j, output in enumerate(graph.outputs):
-        for key, number in graph.inputs.items():
-            parts = [_or_zeros(c[j], values[output]) for c in columns[key]]
+    for output, tangent in zip(graph.outputs, tangents, strict=True):
+        start = 0
+        for number in graph.inputs.values():
+            size = int(np.size(values[number]))
+            parts = [
+                zeros(values[output]) if tangent is None else tangent[d]
+                for d in range(start, start + size)
+            ]
             blocks.append(_block(parts, values[output], values[number], axis=1))
+            start += size
     return blocks
 
 
@@ -131,7 +177,3 @@ def _block(parts: list[Any], output: Any, given: Any, axis: int) -> Any:
     if not parts:
         return np.zeros(shape)
     return np.reshape(np.stack([np.ravel(p) for p in parts], axis=axis), shape)
-
-
-def _or_zeros(tangent: Any, output: Any) -> Any:
-    return zeros(output) if tangent is None else tangent

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from softtape.graph import CONSTANT, INPUT, Graph, Node
-from softtape.transforms.replay import replay
+from softtape.ops import PRIMITIVES, Kind
 
 __all__ = ["prune", "simplify"]
 
@@ -79,7 +79,7 @@ class _Ones:
     def __init__(self, graph: Graph, nodes: list[Node]) -> None:
         self._graph = graph
         self._nodes = nodes
-        self._values: list[Any] | None = None
+        self._floats: list[bool] = []
 
     def other_factor(self, old: int, args: tuple[int, ...]) -> int | None:
         """Return the new number of the factor that the node ``old`` is equal to, if so."""
@@ -90,12 +90,22 @@ class _Ones:
         return None
 
     def _is_float(self, number: int) -> bool:
-        """Whether multiplying by 1.0 leaves a node as it is. (A mask becomes numbers.)"""
-        if self._values is None:
-            with np.errstate(all="ignore"):
-                self._values = replay(self._graph, self._graph.start)
-        value = self._values[number]
-        return isinstance(value, float) or getattr(value, "dtype", np.dtype(int)).kind == "f"
+        """Whether multiplying by 1.0 surely leaves a node as it is. (A mask becomes numbers.)"""
+        floats = self._floats
+        for op, args, attrs in self._graph.nodes[len(floats) : number + 1]:
+            if op in (INPUT, CONSTANT):
+                value = self._graph.start[attrs] if op == INPUT else attrs
+                known = isinstance(value, float)  # numpy's float64 is one, too
+                floats.append(known or getattr(value, "dtype", _INTEGER).kind == "f")
+            elif PRIMITIVES[op].kind is Kind.CONSTANT:
+                floats.append(False)
+            else:  # the others give floats if what they differentiate is float
+                rules = PRIMITIVES[op].vjp_rule
+                floats.append(any(floats[a] for i, a in enumerate(args) if rules(i)))
+        return floats[number]
+
+
+_INTEGER = np.dtype(int)
 
 
 def _key(op: str, args: tuple[int, ...], attrs: Any) -> Hashable:
