@@ -88,7 +88,13 @@ class Fitting:
             for item in session.items
             if isinstance(item, pytest.Function) and item.nodeid in run.options
         }
-        goal = Goal(settings.optimizer, settings.threshold, settings.max_steps, settings.timeout)
+        goal = Goal(
+            settings.optimizer,
+            settings.threshold,
+            settings.max_steps,
+            settings.timeout,
+            settings.engine,
+        )
         worker = getattr(config, "workerinput", None)
         with Progress.on(config) as progress:
             fit = Fit(

@@ -16,6 +16,7 @@ _NAMES = {
         "NAME",
         "auto (default), lm, lbfgs, adam or gradient-descent",
     ),
+    "engine": ("string", "NAME", "auto (default), numpy, or numba (extra: pytest-soft[fast])"),
     "max_steps": ("int", "N", "most steps of the optimizer"),
     "timeout": ("float", "SECONDS", "most time for the fit; the best point found is kept"),
     "seed": ("int", "N", "fixes all randomness (default 0)"),
@@ -36,6 +37,8 @@ class Settings(NamedTuple):
         Limit on the total loss, or None.
     optimizer
         Name of an optimizer, or ``auto``.
+    engine
+        Name of an engine, or ``auto``.
     max_steps
         Most steps, or None.
     timeout
@@ -50,6 +53,7 @@ class Settings(NamedTuple):
     dry_run: bool
     threshold: float | None
     optimizer: str
+    engine: str
     max_steps: int | None
     timeout: float | None
     seed: int
@@ -75,6 +79,7 @@ class Settings(NamedTuple):
             dry_run=bool(config.getoption("soft_dry_run")),
             threshold=given["threshold"],
             optimizer=given["optimizer"] or "auto",
+            engine=given["engine"] or "auto",
             max_steps=given["max_steps"],
             timeout=given["timeout"],
             seed=given["seed"] or 0,

@@ -36,12 +36,15 @@ class Goal:
         Most accepted steps, or None.
     timeout
         Most seconds, or None.
+    engine
+        ``auto``, ``numpy`` or ``numba``.
     """
 
     optimizer: str = "auto"
     threshold: float | None = None
     max_steps: int | None = None
     timeout: float | None = None
+    engine: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -156,7 +159,7 @@ def solve(
     remaining, threshold = goal.timeout, goal.threshold
     while True:
         groups = group_by_key(sorted(start))
-        problem = _problem(counted, groups)
+        problem = _problem(counted, groups, goal.engine)
         theta = problem.layout.pack(start)
         before = problem.value(theta) if before is None else before
         with_residuals = problem.has_residuals
@@ -202,10 +205,10 @@ def solve(
         )
 
 
-def _problem(terms: Sequence[Term], groups: Groups) -> Objective:
+def _problem(terms: Sequence[Term], groups: Groups, engine: str) -> Objective:
     shapes = {key: params[0].shape for key, params in groups.items()}
     narrow = frozenset(k for k, params in groups.items() if params[0].dtype == np.float32)
-    return Objective(terms, Layout(shapes, narrow))
+    return Objective(terms, Layout(shapes, narrow), engine)
 
 
 def _losses(terms: Sequence[Term], problem: Objective, theta: NDArray[np.float64]) -> list[float]:

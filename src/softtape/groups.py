@@ -10,17 +10,17 @@ from __future__ import annotations
 import os
 from collections.abc import Container, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache, cached_property, partial
 from threading import local
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from softtape.engines.cases import CaseProgram
-from softtape.engines.numpy import Program
 from softtape.graph import CONSTANT, Graph, same_value
+from softtape.singles import Kind, Share, Single, make_single, prefers_numba
 from softtape.transforms.batch import (
     WEIGHTS,
     CannotBatchError,
@@ -29,20 +29,22 @@ from softtape.transforms.batch import (
     batched_jacobian,
     case_key,
     constants_of,
+    repeatable,
     stacked_constants,
 )
 from softtape.transforms.fuse import fuse
-from softtape.transforms.jvp import jacobian
 from softtape.transforms.residuals import Needs, residual_form
-from softtape.transforms.simplify import simplify
-from softtape.transforms.vjp import value_and_gradient
 
-__all__ = ["Case", "CaseError", "Group", "Kind", "Share"]
+__all__ = ["Case", "CaseError", "Group"]
 
-Kind: TypeAlias = Literal["value", "gradient", "jacobian"]
 Floats: TypeAlias = NDArray[np.float64]
 
+_COMPILED = 100  # as many long scalar cases are run faster one by one, compiled, than batched
 _CHUNK = 4096  # lanes of a chunk: a buffer of float64 takes 32 KB, so that a dozen stay in cache
+
+# what numpy raises where a program fails at the values it meets, not for how it is written: a
+# singular matrix, an index out of range, a negative power of an integer
+_FAILURES = (ArithmeticError, IndexError, ValueError)
 
 
 class CaseError(Exception):
@@ -73,72 +75,21 @@ class Case:
         Factor of its loss in 𝓛.
     """
 
-    __slots__ = ("_own", "constants", "graph", "weight")
+    __slots__ = ("_single", "constants", "graph", "weight")
 
     def __init__(self, graph: Graph, weight: float) -> None:
         """Keep the graph; programs of its own are made only if it is ever run alone."""
         self.graph = graph
         self.weight = weight
         self.constants = constants_of(graph)
-        self._own: Alone | None = None
+        self._single: Single | None = None
 
-    @property
-    def alone(self) -> Alone:
-        """Its own programs, for what cannot be batched."""
-        if self._own is None:
-            self._own = Alone(self.graph)
-        return self._own
-
-
-class Alone:
-    """Programs of a single case."""
-
-    def __init__(self, graph: Graph) -> None:
-        """Compile nothing yet."""
-        self._graph = graph
-
-    @cached_property
-    def value(self) -> Program:
-        """Computes the loss."""
-        return Program(simplify(self._graph))
-
-    @cached_property
-    def gradient(self) -> Program:
-        """Computes the loss and its gradient."""
-        return Program(simplify(value_and_gradient(simplify(self._graph))))
-
-    @cached_property
-    def jacobian(self) -> Program:
-        """Computes residuals and their Jacobian."""
-        form = residual_form(self._graph)
-        assert form is not None
-        return Program(simplify(jacobian(simplify(form[0]))))
-
-
-@dataclass(slots=True)
-class Share:
-    """What cases contribute to 𝓛 at one point.
-
-    Attributes
-    ----------
-    losses
-        Their losses, shape (cases,), without weights.
-    holds
-        Whether each case's guards hold; where not, its share counts for nothing. None
-        where all hold.
-    gradient
-        Sum of the weighted gradients by key.
-    residuals
-        Their weighted residuals, case by case.
-    rows
-        The Jacobian of the residuals by key, shape (residuals, size of the Param).
-    """
-
-    losses: Floats
-    holds: NDArray[np.bool_] | None = None
-    gradient: Mapping[str, Any] = field(default_factory=dict)
-    residuals: Floats | None = None
-    rows: Mapping[str, Floats] = field(default_factory=dict)
+    def share(self, kind: Kind, inputs: Mapping[str, Any], engine: str, *, guarded: bool) -> Share:
+        """Return what it contributes when it is run alone."""
+        if self._single is None:
+            self._single = make_single(self.graph, engine)
+        share = self._single.share(kind, inputs, self.weight, guarded=guarded)
+        return Share(np.full(1, np.nan), np.zeros(1, bool)) if share is None else share
 
 
 class Group:
@@ -148,9 +99,11 @@ class Group:
     ----------
     graph
         The graph of any of them, pruned.
+    engine
+        What runs a case alone; see :mod:`softtape.singles`.
     """
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, engine: str = "auto") -> None:
         """Start without cases."""
         self.members: list[int] = []
         self.cases: list[Case] = []
@@ -160,6 +113,8 @@ class Group:
         self._graph = graph
         self._lanes: _Lanes | None = None
         self._batchable = True
+        self._engine = engine
+        self._least = _COMPILED if prefers_numba(graph, engine) else 1
         self._changed()
 
     @cached_property
@@ -221,18 +176,19 @@ class Group:
         CaseError
             A case cannot be evaluated there.
         """
-        if len(self.cases) > 1 and self._batchable:
+        if self._batchable and len(self.cases) > self._least:
             try:
                 return self._together(kind, inputs)
             except CannotBatchError:
                 self._batchable = False
-            except (ArithmeticError, np.linalg.LinAlgError):
+            except _FAILURES:
                 pass  # one of them is to blame: the others may have to take another path
         shares = []
         for member, case in zip(self.members, self.cases, strict=True):
             try:
-                shares.append(_alone(case, kind, inputs, guarded=member not in trusted))
-            except (ArithmeticError, np.linalg.LinAlgError) as error:
+                guarded = member not in trusted
+                shares.append(case.share(kind, inputs, self._engine, guarded=guarded))
+            except _FAILURES as error:
                 raise CaseError(member, error) from error
         return _merged(shares)
 
@@ -245,34 +201,6 @@ class Group:
         return self._lanes.share(kind, inputs, self._form)
 
 
-def _alone(case: Case, kind: Kind, inputs: Mapping[str, Any], *, guarded: bool) -> Share:
-    """Run one case by its own programs."""
-    program: Program = getattr(case.alone, kind)
-    outputs = program.run(inputs, guarded=guarded)
-    if outputs is None:
-        return Share(np.full(1, np.nan), np.zeros(1, bool))
-    share = Share(np.zeros(1))
-    keys = list(case.graph.inputs)
-    if kind == "jacobian":
-        count = len(outputs) // (1 + len(keys))
-        root = np.sqrt(case.weight)
-        share.residuals = np.concatenate([np.ravel(r) for r in outputs[:count]]) * root
-        rows = {}
-        for i, key in enumerate(keys):
-            size = int(np.size(inputs[key]))
-            blocks = [
-                np.reshape(outputs[count + j * len(keys) + i], (np.size(outputs[j]), size))
-                for j in range(count)
-            ]
-            rows[key] = root * np.concatenate(blocks)
-        share.rows = rows
-        return share
-    share.losses = np.array([float(outputs[0])])
-    if kind == "gradient":
-        share.gradient = {k: case.weight * g for k, g in zip(keys, outputs[1:], strict=True)}
-    return share
-
-
 def _merged(shares: Sequence[Share]) -> Share:
     """Join the shares of single cases, in their order; those whose guards broke give nothing."""
     merged = Share(np.concatenate([s.losses for s in shares]))
@@ -282,9 +210,11 @@ def _merged(shares: Sequence[Share]) -> Share:
     gradients = [s.gradient for s in shares if s.gradient]
     if gradients:
         merged.gradient = {k: sum(g[k] for g in gradients) for k in gradients[0]}
+    residuals = [s.residuals for s in shares if s.residuals is not None]
+    if residuals:
+        merged.residuals = np.concatenate(residuals)
     rows = [s.rows for s in shares if s.rows]
     if rows:
-        merged.residuals = np.concatenate([s.residuals for s in shares if s.residuals is not None])
         merged.rows = {key: np.concatenate([r[key] for r in rows]) for key in rows[0]}
     return merged
 
@@ -312,7 +242,7 @@ class _Lanes:
         for number, column, value in zip(self._numbers, columns, cases[0].constants, strict=True):
             known = number in self._varying
             if column is None and (known or not _same_as(self._graph.nodes[number][2], value)):
-                column = np.repeat(np.asarray(value)[None], len(cases), axis=0)
+                column = np.repeat(repeatable(value)[None], len(cases), axis=0)
             if column is not None:
                 varying[number] = column
         if width > self._width or varying.keys() != self._varying.keys():
@@ -449,7 +379,7 @@ class _Compiled:
                 for j, part in enumerate(parts)
             ]
             block = (blocks[0] if m == 1 else np.concatenate(blocks, axis=1))[:n]
-            rows[key] = np.reshape(block * roots[:, :, None], (-1, size))
+            rows[key] = np.reshape(block * roots[:, :, None], (n * block.shape[1], size))
         return Share(np.zeros(n), holds, residuals=np.ravel(residuals), rows=rows)
 
 

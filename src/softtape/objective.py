@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from softtape.errors import SoftError
 from softtape.graph import Graph
-from softtape.groups import Case, CaseError, Group, Kind, Share
+from softtape.groups import Case, CaseError, Group
+from softtape.singles import Kind, Share, check_engine
 from softtape.transforms.batch import signature
 from softtape.transforms.simplify import prune
 
@@ -147,10 +148,14 @@ class Objective:
         The tests.
     layout
         Where each Param lies in θ; holds every Param that a test reaches.
+    engine
+        ``auto``, ``numpy`` or ``numba``; see :mod:`softtape.singles`.
     """
 
-    def __init__(self, terms: Sequence[Term], layout: Layout) -> None:
+    def __init__(self, terms: Sequence[Term], layout: Layout, engine: str = "auto") -> None:
         """Group the tests by their paths; nothing is evaluated yet."""
+        check_engine(engine)
+        self._engine = engine
         self.terms = terms
         self.layout = layout
         self.last_failure: str | None = None
@@ -224,7 +229,7 @@ class Objective:
         case = self.terms[number].paths[path]
         group = self._groups.get(path)
         if group is None:
-            group = self._groups[path] = Group(case.graph)
+            group = self._groups[path] = Group(case.graph, self._engine)
         group.add(number, case)
         self.terms[number].path = path
         return group
@@ -251,7 +256,14 @@ class Objective:
         except CaseError as error:
             self.last_failure = f"{self.terms[error.member].name}: {error}"
             return None
+        self._forget_groups()
         return [(g, done[id(g)]) for g in self._groups.values() if g.members]
+
+    def _forget_groups(self) -> None:
+        """Let the oldest of the groups go that nothing is in any more, with their programs."""
+        empty = [path for path, group in self._groups.items() if not group.members]
+        for path in empty[: max(0, len(empty) - _MOST_PATHS)]:
+            del self._groups[path]
 
     def _move_broken(
         self,

@@ -9,6 +9,7 @@ DEFAULTS = {
     "dry_run": False,
     "threshold": None,
     "optimizer": "auto",
+    "engine": "auto",
     "max_steps": None,
     "timeout": None,
     "seed": 0,

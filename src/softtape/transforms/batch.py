@@ -13,13 +13,14 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from softtape.graph import CONSTANT, INPUT, Graph
 from softtape.ops import PRIMITIVES, Kind, Primitive
 from softtape.ops.indexing import Slot
 from softtape.tape import Tape
 from softtape.transforms.jvp import pushforward, unit_seeds, unit_vectors
-from softtape.transforms.replay import derive, replay
+from softtape.transforms.replay import as_numpy, derive, replay
 from softtape.transforms.vjp import pullback
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "batched_jacobian",
     "case_key",
     "constants_of",
+    "repeatable",
     "signature",
     "stacked_constants",
 ]
@@ -145,7 +147,7 @@ def _node(
     """Return the batched value of one node, and whether it has the case axis."""
     op, args, attrs = graph.nodes[number]
     if op == INPUT:
-        value = tape.input(attrs, graph.start[attrs])
+        value = tape.input(attrs, as_numpy(graph.start[attrs]))
         return (_with_axis(value, False, cases), True) if tile else (value, False)
     if op == CONSTANT:
         if number not in varying:
@@ -198,7 +200,8 @@ def _along_axes(
         axis = tuple(range(ndim))
         if primitive.name in ("argmax", "argmin"):
             operands, axis = [np.reshape(operands[0], (cases, -1))], 0
-    moved = (axis % max(ndim, 1)) + 1 if isinstance(axis, int) else tuple(a + 1 for a in axis)
+    single = isinstance(axis, (int, np.integer))
+    moved = axis % max(ndim, 1) + 1 if single else tuple(a + 1 for a in axis)
     return primitive(operands[0], **{**attrs, "axis": moved})
 
 
@@ -235,6 +238,8 @@ def _matmul(
     na, nb = _ndim(a, fa), _ndim(b, fb)
     if na == 1 and nb == 1:
         if fa and fb:
+            if np.result_type(a, b).kind != "f":
+                raise CannotBatchError("matmul of truth values or integers")  # no sum of products
             return np.sum(a * b, axis=-1)
         return a @ b if fa else b @ a
     if na == 1 and nb == 2 and not fb:
@@ -285,7 +290,7 @@ def _getitem(
 
 
 def _is_mask(array: Any) -> bool:
-    return bool(array.dtype == np.bool_)
+    return bool(getattr(array, "dtype", None) == np.bool_)
 
 
 def _stacked(
@@ -400,7 +405,8 @@ def _rows(graph: Graph, values: Sequence[Any], copies: Sequence[int]) -> list[An
         rows = [pullback(graph, values, {output: seed}, copies) for seed in seeds]
         for i, copy in enumerate(copies):
             size = int(np.prod(np.shape(values[copy])[1:]))
-            blocks.append(np.stack([np.reshape(r[i], (cases, size)) for r in rows], axis=1))
+            flat = [np.reshape(r[i], (cases, size)) for r in rows]
+            blocks.append(np.stack(flat, axis=1) if flat else np.zeros((cases, 0, size)))
     return [*(values[o] for o in graph.outputs), *blocks]
 
 
@@ -409,6 +415,12 @@ def shapes(graph: Graph, numbers: Sequence[int]) -> list[tuple[int, ...]]:
     with np.errstate(all="ignore"):
         values = replay(graph, graph.start)
     return [np.shape(values[n]) for n in numbers]
+
+
+def repeatable(value: Any) -> NDArray[Any]:
+    """Return constants as an array of numbers: a Python integer may be too long for numpy's."""
+    values = np.asarray(value)
+    return values.astype(float) if values.dtype == object else values
 
 
 def stacked_constants(cases: Sequence[Sequence[Any]]) -> list[Any | None]:
@@ -425,7 +437,7 @@ def stacked_constants(cases: Sequence[Sequence[Any]]) -> list[Any | None]:
         if all(c is first for c in column):
             columns.append(None)
             continue
-        values = np.stack(column) if np.ndim(first) else np.array(column)
+        values = repeatable(np.stack(column) if np.ndim(first) else np.array(column))
         same = values == values[:1]
         if values.dtype.kind == "f":
             same &= np.signbit(values) == np.signbit(values[:1])  # 1 / -0.0 is not 1 / 0.0

@@ -36,18 +36,35 @@ def fuse(graph: Graph, cases: Container[str]) -> Graph:
 
 
 def _powers(graph: Graph) -> Graph:
-    """Replace powers with a simple constant exponent."""
+    """Replace powers of float64 with a simple constant exponent.
+
+    The root of a truth value would be a float16.
+    """
     nodes = list(graph.nodes)
+    with np.errstate(all="ignore"):
+        values = replay(graph, graph.start)
     for number, (op, args, _) in enumerate(nodes):
-        if op == "power" and nodes[args[1]][0] == CONSTANT:
+        if op == "power" and nodes[args[1]][0] == CONSTANT and _is_float64(values[args[0]]):
             exponent = nodes[args[1]][2]
-            name = _SIMPLE_POWERS.get(exponent) if np.ndim(exponent) == 0 else None
+            name = _SIMPLE_POWERS.get(float(exponent)) if np.ndim(exponent) == 0 else None
             if name is not None:
                 nodes[number] = (name, args[:1], None)
     return Graph(tuple(nodes), graph.outputs, graph.guards, graph.inputs, graph.start)
 
 
-_SIMPLE_POWERS = {2: "square", 0.5: "sqrt"}
+_SIMPLE_POWERS = {2.0: "square", 0.5: "sqrt"}
+
+
+def _is_float64(value: Any) -> bool:
+    return type(value) is float or getattr(value, "dtype", None) == np.float64
+
+
+def _is_factor(value: Any) -> bool:
+    """Whether products may be reordered: integers of a fixed width overflow, float32 rounds."""
+    return _is_float64(value) or (type(value) is int and abs(value) <= _LARGEST_EXACT)
+
+
+_LARGEST_EXACT = 2**53
 
 
 class _Fuser:
@@ -58,7 +75,8 @@ class _Fuser:
         with np.errstate(all="ignore"):
             values = replay(graph, graph.start)
         self._shapes = [shape_of(v) for v in values]
-        self._floats = [getattr(v, "dtype", None) == np.float64 or type(v) is float for v in values]
+        self._floats = [_is_float64(v) for v in values]
+        self._factor = [_is_factor(v) for v in values]
         self._uses = [0] * len(graph.nodes)
         self._moves: list[bool] = []
         for op, args, attrs in graph.nodes:
@@ -88,11 +106,12 @@ class _Fuser:
         if op == "multiply" and self._moves[number] and self._floats[number]:
             factors = self._factors(number)
             fixed = [f for f in factors if not self._moves[f]]
-            if len(fixed) > 1:
+            if len(fixed) > 1 and all(self._factor[f] for f in factors):
                 return self._product(factors, self._shapes[number])
         if op == "sum" and self._moves[number] and attrs["axis"] == (0,):
             factors = self._factors(args[0]) if self._is_product(args[0]) else []
-            if len(factors) > 1 and self._floats[number]:
+            lengths = {self._shapes[f] for f in factors if self._shapes[f]}
+            if len(factors) > 1 and len(lengths) == 1 and all(self._factor[f] for f in factors):
                 return self._dot(factors)
         return self._add(op, tuple(self._number[a] for a in args), attrs)
 
@@ -128,8 +147,6 @@ class _Fuser:
         scalars = [f for f in factors if not self._shapes[f]]
         fixed = [f for f in vectors if not self._moves[f]]
         moving = [f for f in vectors if self._moves[f]]
-        if len({self._shapes[f] for f in vectors}) != 1:
-            raise AssertionError("factors of one product have one length")
         left, right = (fixed, moving) if fixed else (moving[:1], moving[1:])
         if not right:
             left, right = left[:1], left[1:]

@@ -62,7 +62,7 @@ def _tangents(
         _tangent(primitive, [None if t is None else t[d] for t in tangents], y, operands, attrs)
         for d in range(directions)
     ]
-    if each[0] is None:
+    if not each or each[0] is None:
         return None
     shape = shape_of(y)
     return np.stack(each) if directions > 1 else np.reshape(each[0], (1, *shape))

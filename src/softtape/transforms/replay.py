@@ -36,7 +36,7 @@ def derive(graph: Graph, outputs: Callable[[Sequence[Any]], Sequence[Any]]) -> G
     """
     tape = Tape()
     with np.errstate(all="ignore"):
-        start = {key: tape.input(key, _numpy(v)) for key, v in graph.start.items()}
+        start = {key: tape.input(key, as_numpy(v)) for key, v in graph.start.items()}
         values = replay(graph, start)
         made = tape.graph(outputs(values))
     numbers = {k: v._index for k, v in enumerate(values) if hasattr(v, "_index")}
@@ -44,6 +44,6 @@ def derive(graph: Graph, outputs: Callable[[Sequence[Any]], Sequence[Any]]) -> G
     return Graph(made.nodes, made.outputs, guards, made.inputs, made.start)
 
 
-def _numpy(value: Any) -> Any:
+def as_numpy(value: Any) -> Any:
     """Return a float as numpy's, whose 0.0 ** -0.5 is inf where Python's own raises."""
     return np.float64(value) if type(value) is float else value

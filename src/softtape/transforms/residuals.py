@@ -24,9 +24,11 @@ _REARRANGE = {"reshape", "transpose", "flip", "stack", "concatenate", "astype", 
 class Needs(enum.Enum):
     """What a constant must be for a residual form to hold; tells whether an array of it is."""
 
+    # the strictest first: where a constant has two roles, the stricter need counts
+    TWO = enum.member(lambda c: bool(np.all(c == 2)))
     POSITIVE = enum.member(lambda c: bool(np.all((c > 0) & np.isfinite(c))))
-    NOT_NEGATIVE = enum.member(lambda c: bool(np.all((c >= 0) & np.isfinite(c))))
     ZERO = enum.member(lambda c: bool(np.all(c == 0)))
+    NOT_NEGATIVE = enum.member(lambda c: bool(np.all((c >= 0) & np.isfinite(c))))
 
     def met_by(self, constant: Any) -> bool:
         """Tell whether all of ``constant`` is so."""
@@ -111,7 +113,10 @@ class _Search:
             return True
         if op == "power":
             kind, _, value = self.graph.nodes[args[1]]
-            return kind == CONSTANT and np.ndim(value) == 0 and bool(value == 2)
+            if kind != CONSTANT or np.ndim(value) or value != 2:
+                return False
+            self._need(args[1], Needs.TWO)  # another case may have another exponent here
+            return True
         if op == "matmul":
             return args[0] == args[1] and len(self.shapes[args[0]]) == 1
         return op == "multiply" and args[0] == args[1]
@@ -130,7 +135,7 @@ class _Search:
             a, b = b, a
         if self.graph.nodes[b][0] != CONSTANT or self.shapes[a] != self.shapes[number]:
             raise _NotSquaresError
-        self.needs[b] = Needs.POSITIVE
+        self._need(b, Needs.POSITIVE)
         one = scale if scale is not None else self._add_constant(1.0)
         made = b if scale is None and op == "multiply" else self._add(op, one, b)
         if scale in self.spread or self.shapes[b]:
@@ -139,7 +144,8 @@ class _Search:
 
     def _repeated(self, part: int, total: int, scale: int | None) -> int | None:
         """Scale for an operand of a sum: a smaller one is repeated by broadcasting."""
-        times = int(np.prod(self.shapes[total])) / int(np.prod(self.shapes[part]))
+        size = int(np.prod(self.shapes[part]))
+        times = int(np.prod(self.shapes[total])) / size if size else 1
         if times == 1:
             return scale
         repeat = self._add_constant(times)
@@ -155,10 +161,14 @@ class _Search:
         if op != CONSTANT:
             raise _NotSquaresError
         if type(value) is int and value == 0:  # where Python's sum() starts
-            self.needs[number] = Needs.ZERO
+            self._need(number, Needs.ZERO)
             return
-        self.needs[number] = Needs.NOT_NEGATIVE
+        self._need(number, Needs.NOT_NEGATIVE)
         self._residual(self._add("sqrt", number), scale)
+
+    def _need(self, number: int, need: Needs) -> None:
+        order = list(Needs)
+        self.needs[number] = min(need, self.needs.get(number, need), key=order.index)
 
     def _add_constant(self, value: float) -> int:
         self.added.append((CONSTANT, (), value))

@@ -66,10 +66,10 @@ def zeros(value: Any) -> Any:
 
 
 def _in_dtype(cotangent: Any, operand: Any) -> Any:
-    """Cast back what a wider constant widened: a float32 value has a float32 cotangent."""
+    """Give the cotangent of a float its width, whatever the width of the constants it met."""
     wanted = getattr(operand, "dtype", None)
-    if wanted == np.float32 and getattr(cotangent, "dtype", wanted) != wanted:
-        return cotangent.astype(np.float32)
+    if wanted in (np.float32, np.float64) and getattr(cotangent, "dtype", wanted) != wanted:
+        return cotangent.astype(wanted)
     return cotangent
 
 

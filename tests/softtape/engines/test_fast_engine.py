@@ -1,0 +1,151 @@
+"""The compiled interpreter against the numpy engine, operation by operation and on whole tapes."""
+
+import numpy as np
+import pytest
+
+from softtape import SoftError
+from softtape.engines import Program, fast
+from softtape.objective import Layout, Objective, Term
+from softtape.ops import PRIMITIVES, Kind
+from softtape.singles import check_engine, make_single
+from softtape.tape import Tape
+from softtape.transforms.simplify import prune
+
+needs_numba = pytest.mark.skipif(not fast.available(), reason="the extra «fast» is not installed")
+
+INSIDE = {  # where an operation is defined, if not on all numbers
+    "sqrt": 0.7, "log": 0.7, "log2": 0.7, "log10": 0.7, "log1p": 0.7, "power": 1.7,
+    "float_power": 1.7,
+}  # fmt: skip
+BINARY = {
+    "add", "subtract", "multiply", "divide", "power", "float_power", "maximum", "minimum", "hypot",
+    "arctan2", "less", "less_equal", "greater", "greater_equal", "equal", "not_equal",
+    "logical_and", "logical_or",
+}  # fmt: skip
+
+
+def record(program, **start):
+    with Tape() as tape:
+        return tape.graph([program(*(tape.input(k, v) for k, v in start.items()))])
+
+
+def lotka_volterra(a, b, d, g, x, y, steps=200):
+    """Runge–Kutta in plain Python; a sum of squared residuals at ten times."""
+    h, loss = 0.1, 0.0
+    for n in range(steps):
+        k1x, k1y = x * (a - b * y), y * (d * x - g)
+        u, v = x + h / 2 * k1x, y + h / 2 * k1y
+        k2x, k2y = u * (a - b * v), v * (d * u - g)
+        x, y = x + h * k2x, y + h * k2y
+        if n % 20 == 0:
+            loss = loss + (x - 9.0) ** 2 + (y - 4.0) ** 2
+        if x > 20:
+            loss = loss + (x - 20) ** 2
+    return loss
+
+
+ODE = {"a": 1.1, "b": 0.4, "d": 0.1, "g": 0.4, "x": 10.0, "y": 5.0}
+
+
+@needs_numba
+@pytest.mark.parametrize("name", fast.CODES)
+def test_each_operation(name):
+    primitive, inside = PRIMITIVES[name], INSIDE.get(name, 0.6)
+    points = [inside, 0.9 * inside] if name in INSIDE else [inside, -0.4, 0.9, -0.95]
+    for x in points:
+        start = {"x": x, "y": 0.45} if name in BINARY else {"x": x}
+        # what the operation gives may be a truth value or have no slope: 3 * x has one
+        graph = record(lambda x, *y: primitive(x, *y) * 1.5 + 3.0 * x, **start)
+        inputs = {k: np.float64(v) for k, v in start.items()}
+        by_numpy = make_single(graph, "numpy").share("gradient", inputs, 1.0, guarded=True)
+        compiled = make_single(graph, "numba").share("gradient", inputs, 1.0, guarded=True)
+        np.testing.assert_allclose(compiled.losses, by_numpy.losses, rtol=1e-13)
+        for key in start:
+            assert compiled.gradient[key] == pytest.approx(by_numpy.gradient[key], rel=1e-12)
+        matrix = fast.ScalarProgram(graph)
+        matrix.value(inputs)
+        assert matrix.jacobian()[0] == pytest.approx(list(compiled.gradient.values()), rel=1e-12)
+
+
+def test_codes_are_operations_with_rules():
+    assert set(fast.CODES) <= set(PRIMITIVES)
+    flat = {n for n in fast.CODES if PRIMITIVES[n].kind is Kind.CONSTANT}
+    assert {"less", "sign", "floor", "stop_gradient"} <= flat
+
+
+@needs_numba
+@pytest.mark.parametrize("factor", [1.0, 1.03, 0.9])
+def test_a_whole_tape(factor):
+    graph = prune(record(lotka_volterra, **ODE))
+    assert len(graph) > 3000
+    assert fast.suits(graph)
+    inputs = {k: np.float64(v * factor) for k, v in ODE.items()}
+    for kind in ("value", "gradient", "jacobian"):
+        ours = make_single(graph, "numba").share(kind, inputs, 2.0, guarded=False)
+        theirs = make_single(graph, "numpy").share(kind, inputs, 2.0, guarded=False)
+        np.testing.assert_allclose(ours.losses, theirs.losses, rtol=1e-12)
+        for key in theirs.gradient:
+            assert ours.gradient[key] == pytest.approx(theirs.gradient[key], rel=1e-9)
+        if kind == "jacobian":
+            np.testing.assert_allclose(ours.residuals, theirs.residuals, rtol=1e-11, atol=1e-12)
+            for key in ODE:
+                np.testing.assert_allclose(ours.rows[key], theirs.rows[key], rtol=1e-8, atol=1e-9)
+
+
+@needs_numba
+def test_guards_hold_or_not_as_in_numpy():
+    graph = record(lambda x: x * 2.0 if x > 1 else x * 3.0, x=1.5)
+    program = fast.ScalarProgram(graph)
+    assert program.value({"x": 1.2}) == 2.4
+    assert program.value({"x": 0.8}) is None
+    assert program.value({"x": 0.8}, guarded=False) == 1.6
+    assert Program(graph).run({"x": np.float64(0.8)}) is None
+
+
+@needs_numba
+def test_objectives_agree_between_engines():
+    def trace(values):
+        with Tape() as tape:
+            return tape.graph([lotka_volterra(**{k: tape.input(k, values[k]) for k in ODE})])
+
+    layout = Layout(dict.fromkeys(ODE, ()))
+    theta = layout.pack(ODE)
+    made = [
+        Objective([Term("t", trace(ODE), trace)], layout, engine) for engine in ("numpy", "numba")
+    ]
+    for point in (theta, theta * 1.02, theta * 0.97, theta):
+        (value, gradient), (ours, slope) = (o.value_and_gradient(point) for o in made)
+        assert ours == pytest.approx(value, rel=1e-12)
+        np.testing.assert_allclose(slope, gradient, rtol=1e-9)
+        (r, jacobian), (s, matrix) = (o.residuals_and_jacobian(point) for o in made)
+        np.testing.assert_allclose(s, r, rtol=1e-11, atol=1e-12)
+        np.testing.assert_allclose(matrix, jacobian, rtol=1e-8, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        lambda x: np.sum(np.stack([x, x])),
+        lambda x: x * np.ones(3),
+        lambda x: np.floor_divide(x, 2.0) + x,
+    ],
+)
+def test_what_the_interpreter_does_not_know_is_left_to_numpy(program):
+    graph = record(program, x=1.5)
+    assert not fast.suits(graph)
+    assert type(make_single(graph, "numba")).__name__ == "_NumpySingle"
+
+
+def test_short_tapes_are_not_worth_an_import():
+    graph = record(lambda x: (x - 1.0) ** 2, x=0.5)
+    assert fast.suits(graph)
+    assert type(make_single(graph)).__name__ == "_NumpySingle"
+
+
+def test_an_engine_that_is_missing_is_named(monkeypatch):
+    with pytest.raises(SoftError, match="no engine 'cuda'; choose one of auto, numpy, numba"):
+        check_engine("cuda")
+    monkeypatch.setattr(fast, "available", lambda: False)
+    with pytest.raises(SoftError, match=r"pip install 'pytest-soft\[fast\]'"):
+        check_engine("numba")
+    check_engine("auto")
