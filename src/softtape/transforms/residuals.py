@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from softtape.graph import CONSTANT, Graph, Node
+from softtape.graph import CONSTANT, INPUT, Graph, Node, shape_of
+from softtape.ops import PRIMITIVES, Kind
 from softtape.transforms.replay import replay
 
 __all__ = ["Needs", "residual_form", "residuals"]
@@ -59,9 +60,7 @@ def residual_form(graph: Graph) -> tuple[Graph, Mapping[int, Needs]] | None:
     The same form holds for every graph of this signature whose constants meet the needs, which
     are given by value number.
     """
-    with np.errstate(all="ignore"):
-        shapes = [np.shape(v) for v in replay(graph, graph.start)]
-    search = _Search(graph, shapes)
+    search = _Search(graph, _shapes(graph))
     try:
         search.follow(graph.outputs[0])
     except _NotSquaresError:
@@ -74,6 +73,18 @@ def residual_form(graph: Graph) -> tuple[Graph, Mapping[int, Needs]] | None:
         start=graph.start,
     )
     return made, MappingProxyType(search.needs)
+
+
+def _shapes(graph: Graph) -> list[tuple[int, ...]]:
+    """Return the shape of each node; without running a long tape of scalars again."""
+    leaves = [*graph.start.values(), *(v for op, _, v in graph.nodes if op == CONSTANT)]
+    by_element = (Kind.ELEMENTWISE, Kind.CONSTANT)
+    if not any(map(shape_of, leaves)) and all(
+        op in (INPUT, CONSTANT) or PRIMITIVES[op].kind in by_element for op, _, _ in graph.nodes
+    ):
+        return [()] * len(graph.nodes)
+    with np.errstate(all="ignore"):
+        return [shape_of(v) for v in replay(graph, graph.start)]
 
 
 class _Search:
