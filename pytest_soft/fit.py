@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from pytest_soft.collect import Options
-from pytest_soft.solve import Goal, Groups, Solution, group_by_key, set_values, solve
+from pytest_soft.solve import Goal, Groups, Solution, group_by_key, set_values, solve, without_slope
 from pytest_soft.summary import FitSummary, ParamChange, Trouble
 from pytest_soft.trace import Traces, Tracing, first_non_finite
 from softtape import Param, SoftError, store
@@ -33,6 +33,13 @@ _NO_TESTS = (
 _NO_PARAMS = (
     "no soft test reaches a Param, so there is nothing to fill in. Mark a value of the program "
     "as a blank: omega = Param(1.0) (from softtape import Param)."
+)
+
+
+_NO_SLOPE = (
+    "the total loss has no slope in {}: a fit cannot move a Param that acts only through an `if`, "
+    "a comparison, rounding or a text. Let it act smoothly, such as through "
+    "1 / (1 + np.exp(-x)), or declare it frozen=True."
 )
 
 
@@ -107,6 +114,7 @@ class Fit:
             self._give_up("no soft test", "all soft tests were skipped or are expected to fail")
         if not start:
             self._give_up("no Param", _NO_PARAMS)
+        self._refuse_gone(start)
         self._refuse_non_finite(tracings)
         limits = {item.nodeid: o.threshold for item, o in self._tests.items()}
         try:
@@ -160,6 +168,17 @@ class Fit:
             raise TrialError("the test was skipped at this point")
         return tracing.graph
 
+    def _refuse_gone(self, keys: Iterable[str]) -> None:
+        """Give up on Params that a test made for itself, and that no longer exist."""
+        gone = [key for key, params in group_by_key(list(keys)).items() if not params]
+        if gone:
+            self._give_up(
+                "a Param is gone",
+                f"{', '.join(gone)}: made while a test ran, and gone with it. Declare a Param "
+                "once, as a global of its module or a class attribute, not in a function or in "
+                "__init__.",
+            )
+
     def _refuse_non_finite(self, tracings: Mapping[str, Tracing]) -> None:
         """Give up on NaN or inf at the start, with its address."""
         for item in self._tests:
@@ -212,9 +231,23 @@ class Fit:
                 "some trial points could not be evaluated, the last because "
                 f"{solution.last_failure}"
             )
+        flat = self._without_slope(solution, terms, groups, old)
+        if flat:
+            summary.notes.append(_NO_SLOPE.format(", ".join(flat)))
         unreached = _unreached(set(groups))
         if unreached:
             summary.notes.append("reached by no selected soft test: " + ", ".join(unreached))
+
+    def _without_slope(
+        self, solution: Solution, terms: Sequence[Term], groups: Groups, old: Mapping[str, Any]
+    ) -> list[str]:
+        """Return the names of the Params that the fit could not move, for want of a slope."""
+        values = solution.values
+        still = [k for k in groups if old[k] is None or np.array_equal(values[k], old[k])]
+        if not (still and solution.after and solution.result.status.converged):
+            return []
+        flat = without_slope(terms, values, self._goal.engine)
+        return [groups[key][0].name for key in still if key in flat]
 
     def _trouble(self, title: str, text: str) -> None:
         self.summary.troubles.append(Trouble(title, text))

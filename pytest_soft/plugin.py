@@ -7,7 +7,7 @@ neither numpy nor softtape, nor what else only a run with soft tests needs.
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -86,14 +86,17 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
         problem = str(error)
     if problem:  # not in the handler, or pytest shows our own exception before this one
         file, line, _ = pyfuncitem.location
-        pytest.fail(f"{file}:{(line or 0) + 1}: the soft test {problem}", pytrace=False)
+        _fail(f"{file}:{(line or 0) + 1}: the soft test {problem}")
     pyfuncitem.stash[_LOSS] = loss, cases
     if options.threshold is not None and loss > options.threshold:
-        pytest.fail(
-            f"the loss {loss:.6g} is above the threshold {options.threshold:.6g} of this test",
-            pytrace=False,
-        )
+        _fail(f"the loss {loss:.6g} is above the threshold {options.threshold:.6g} of this test")
     return True
+
+
+def _fail(message: str) -> NoReturn:
+    """Fail the test with nothing but a message; without a visible frame, pytest adds a line."""
+    __tracebackhide__ = False
+    pytest.fail(message, pytrace=False)
 
 
 @pytest.hookimpl(wrapper=True)

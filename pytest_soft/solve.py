@@ -14,7 +14,15 @@ from softtape.objective import Layout, Objective, ShapeOfProblemChanged, Term
 from softtape.optimize import Bounds, Progress, Result, Status, choose, minimize
 from softtape.param import assign, declared
 
-__all__ = ["Goal", "Solution", "as_declared", "group_by_key", "set_values", "solve"]
+__all__ = [
+    "Goal",
+    "Solution",
+    "as_declared",
+    "group_by_key",
+    "set_values",
+    "solve",
+    "without_slope",
+]
 
 # relative to the total loss; least squares converges to rounding in a few steps more
 _GRADIENT_TOLERANCE = {"lm": 1e-12}
@@ -203,6 +211,15 @@ def solve(
             retraces=sum(term.traces - 1 for term in terms),
             last_failure=problem.last_failure,
         )
+
+
+def without_slope(terms: Sequence[Term], values: Mapping[str, Any], engine: str) -> set[str]:
+    """Return the keys of the Params whose derivatives of 𝓛 are all exactly zero at ``values``."""
+    counted = [term for term in terms if term.weight]
+    problem = _problem(counted, group_by_key(list(values)), engine)
+    with np.errstate(all="ignore"):
+        _, gradient = problem.value_and_gradient(problem.layout.pack(values))
+    return {key for key, part in problem.layout.unpack(gradient).items() if not np.any(part)}
 
 
 def _problem(terms: Sequence[Term], groups: Groups, engine: str) -> Objective:

@@ -20,6 +20,7 @@ _MOST = 10
 _WORST = 3
 _GREEN = {"green": True, "bold": True}
 _RED = {"red": True, "bold": True}
+_YELLOW = {"yellow": True}
 
 
 def summary_lines(
@@ -47,7 +48,11 @@ def summary_lines(
         limit.
     """
     headline, markup = _headline(verdict, tests, fit)
-    yield from _folded([(f"soft: {headline}" if verbosity < 0 else headline, markup)], width)
+    if verbosity < 0:
+        shown = f"soft: {headline}{', no threshold' if _unlimited(verdict, tests) else ''}"
+    else:
+        shown = headline
+    yield from _folded([(shown, markup)], width)
     if not headline.startswith("INTERRUPTED"):
         for reason in verdict.reasons:
             yield f"  {reason}", {"red": True}
@@ -63,6 +68,7 @@ def summary_lines(
         yield from _preview_lines(fit)
         yield from _folded([(f"note     {note}", {"yellow": True}) for note in fit.notes], width)
         yield from _folded(_difference(tests, fit), width)
+    yield from _folded(_doubts(verdict, tests), width)
     yield from _worst(tests, verbosity)
 
 
@@ -111,6 +117,12 @@ def _headline(verdict: Verdict, tests: Mapping[str, TestLoss], fit: FitSummary |
         parts.append(f"threshold {verdict.threshold:.6g}")
     word, markup = ("PASSED", _GREEN) if verdict.passed else ("FAILED", _RED)
     return f"{word}  " + ", ".join(parts), markup
+
+
+def _unlimited(verdict: Verdict, tests: Mapping[str, TestLoss]) -> bool:
+    """Whether no loss, however high, would fail this run."""
+    limited = any(test.threshold is not None for test in tests.values())
+    return verdict.total is not None and verdict.threshold is None and not limited
 
 
 def _fit_lines(fit: FitSummary, verbosity: int) -> Iterator[Line]:
@@ -162,6 +174,19 @@ def _difference(tests: Mapping[str, TestLoss], fit: FitSummary) -> Iterator[Line
         yield f"note     {name}: its loss is {checked:.6g}, but {loss:.6g} on the tape.", _RED
         yield "         If the test is deterministic, please report this error of ours.", _RED
         return
+
+
+def _doubts(verdict: Verdict, tests: Mapping[str, TestLoss]) -> Iterator[Line]:
+    """Say where a pass means less than it seems."""
+    counted = [(name, t) for name, t in tests.items() if t.counts and t.loss is not None]
+    negative = [name for name, t in counted if t.weight * (t.loss or 0.0) < 0]
+    if negative:
+        yield f"note     {negative[0]}: its loss is below 0,", _YELLOW
+        text = "so it makes up for losses of others in the total. Return a distance: a square, abs."
+        yield f"{'':9}{text}", _YELLOW
+    if _unlimited(verdict, tests):
+        text = "no threshold, so no loss fails this run: set soft_threshold in the ini file"
+        yield f"note     {text} (pyproject.toml, pytest.ini), or @soft_test(threshold=...)", _YELLOW
 
 
 def _worst(tests: Mapping[str, TestLoss], verbosity: int) -> Iterator[Line]:

@@ -32,6 +32,8 @@ __all__ = [
     "stored_or_declared",
 ]
 
+__tracebackhide__ = True  # pytest shows the user's line instead
+
 Value: TypeAlias = "float | NDArray[Any]"
 
 _DECLARED: list[weakref.ref[Param]] = []
@@ -422,7 +424,11 @@ def _inside(value: Value, bounds: tuple[Any, Any]) -> bool:
 
 
 def _find_name(param: Param, namespace: dict[str, Any]) -> str:
-    for name, value in list(namespace.items()):
+    places = list(namespace.items())
+    for _, owner in list(places):
+        if isinstance(owner, type) and owner.__module__ == namespace.get("__name__"):
+            places += [(f"{owner.__qualname__}.{name}", v) for name, v in vars(owner).items()]
+    for name, value in places:
         found = _path_to(param, value, name, depth=3)
         if found is not None:
             return found
@@ -475,7 +481,10 @@ def _stored(file: str) -> tuple[Path, dict[str, store.Entry]]:
         return path, {}
     state = (path, status.st_mtime_ns, status.st_size)
     if state not in _STORES:
-        _STORES[state] = store.load(path)
+        try:
+            _STORES[state] = store.load(path)
+        except StoreError as error:
+            raise error from None  # its message says it all
     return path, _STORES[state]
 
 

@@ -63,12 +63,15 @@ def refuse_float(ndim: int) -> NoReturn:
     """Raise for ``float(traced)``, also when ``math`` or a plain array asks for it."""
     text = user_location().text
     calls = _CALLS.findall(text)
-    name = next((n for n in calls if n in vars(math) and n not in _MATH_TRACED), None)
-    if name is not None and "float" not in calls:
-        known = _MATH_NAMES.get(name, name)
-        if known != "linalg.norm" and not hasattr(np, known):
-            refuse(f"math.{name}", f"numpy has no {name}: write it with numpy functions.")
-        refuse(f"math.{name}", f"Use np.{known}, which the tape records.")
+    names = [n for n in dict.fromkeys(calls) if n in vars(math) and n not in _MATH_TRACED]
+    if names and "float" not in calls:  # which of them asked cannot be seen from here
+        what = " and ".join(f"math.{name}" for name in names)
+        known = [_MATH_NAMES.get(name, name) for name in names]
+        for name in known:
+            if name != "linalg.norm" and not hasattr(np, name):
+                refuse(what, f"numpy has no {name}: write it with numpy functions.")
+        instead = " and ".join(f"np.{name}" for name in known)
+        refuse(what, f"Use {instead}, which the tape records.")
     target = text.split("=", 1)[0]
     if "[" in target and "=" in text and "float" not in calls:
         refuse(

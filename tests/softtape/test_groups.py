@@ -204,3 +204,136 @@ def test_one_singular_case_makes_the_total_infinite_and_is_named():
     assert np.isfinite(problem.value(np.array([5.0])))
     assert problem.value(np.array([2.0])) == np.inf
     assert problem.last_failure.startswith("x=2.0: ")
+
+
+# ---- what reviews found: each against the same tests alone
+
+
+ALONE = Layout({"a": (), "b": (3,), "o": (1,)})
+AT = np.array([1.2, 0.4, -0.3, 0.9, 0.8])
+PIXELS = [np.array(p, np.uint8) for p in ([200, 100, 3], [90, 255, 17], [1, 2, 250])]
+HALVES = [np.float16(300.0), np.float16(400.0), np.float16(7.0)]
+VECTORS = [np.array([0.1, -0.2, 0.7]), np.array([1.0, 0.3, -0.5]), np.array([0.2, 0.2, 0.0])]
+EDGES = {
+    # fixed factors are joined only where that is exact
+    "products of uint8": (lambda a, b, o, d: np.sum(b * d * d), PIXELS),
+    "uniform uint8": (lambda a, b, o, d: np.sum(b * PIXELS[0] * PIXELS[1]) * d, [1.0, 2.0]),
+    "long integers": (lambda a, b, o, d: a * d * (d + 2), [5_000_000_000, 7_000_000_000]),
+    "float16": (lambda a, b, o, d: a * d * HALVES[0], HALVES),
+    "float32": (lambda a, b, o, d: np.sum((b * d * d - 1) ** 2), [v.astype("f") for v in VECTORS]),
+    "integers beyond int64": (lambda a, b, o, d: np.sin(a * d), [2**70, 1, 2**63, -5]),
+    # products of vectors whose lengths differ by broadcasting
+    "one by many": (lambda a, b, o, d: np.sum(o * b * 2.0) * d, [0.5, 1.5]),
+    "one by constants": (lambda a, b, o, d: np.sum(o * VECTORS[0] * a) + a * d, [0.5, 1.5]),
+    # exponents
+    "exponents": (lambda a, b, o, d: np.abs(a - 0.3) ** d, [2, 3, 4]),
+    "negative exponents": (lambda a, b, o, d: a**d, [-1, 2, 0, 1, -3]),
+    "exponent as array": (lambda a, b, o, d: (a - d) ** np.array(2.0), [0.5, 1.5]),
+    "root of truths": (lambda a, b, o, d: np.sum((b > d) ** 0.5 / 3 * b), [0.1, -0.1]),
+    # truth values
+    "matmul of truths": (lambda a, b, o, d: ((b > d) @ (b < 2 * d + 9)) * a, VECTORS),
+    "truths and numbers": (lambda a, b, o, d: (a * d - 1) ** 2 + d, [True, 0, 1.0, np.int8(2)]),
+    # indices and axes
+    "take a number": (lambda a, b, o, d: np.take(b * d, 1), [0.5, 1.5]),
+    "axis of numpy's": (lambda a, b, o, d: np.sum(np.cumsum(b * d, axis=np.int64(0))), [0.5, 1.5]),
+    # nothing to sum
+    "no elements": (lambda a, b, o, d: np.sum((b[:0] * d) ** 2) + (a - d) ** 2, [0.5, 1.5]),
+    "only no elements": (lambda a, b, o, d: np.sum((b[:0] * d) ** 2), [0.5, 1.5]),
+    "no elements, repeated": (lambda a, b, o, d: np.sum(b[:0] ** 2 + (a - d) ** 2), [0.5, 1.5]),
+}  # fmt: skip
+
+
+def of_data(program, data, layout=ALONE, theta=AT):
+    """One test per item of data."""
+    made = []
+    for k, d in enumerate(data):
+
+        def trace(values, d=d):
+            with Tape() as tape, np.errstate(all="ignore"):
+                read = [tape.input(key, values[key]) for key in layout.shapes]
+                return tape.graph([program(*read, d)])
+
+        made.append(Term(f"[{k}]", trace(layout.unpack(theta)), trace))
+    return made
+
+
+@pytest.mark.parametrize("name", EDGES)
+def test_edges_batched_equal_one_by_one_and_plain(name):
+    program, data = EDGES[name]
+    problem = Objective(of_data(program, data), ALONE)
+    for theta in (AT, AT * 0.5, AT + 0.1):
+        singles = [Objective([term], ALONE) for term in of_data(program, data, theta=theta)]
+        value, gradient = problem.value_and_gradient(theta)
+        plain = sum(program(*ALONE.unpack(theta).values(), d) for d in data)
+        assert value == pytest.approx(plain, rel=1e-12)
+        assert problem.value(theta) == pytest.approx(plain, rel=1e-12)
+        slope = sum(single.value_and_gradient(theta)[1] for single in singles)
+        np.testing.assert_allclose(gradient, slope, rtol=1e-10, atol=1e-10)
+        if problem.has_residuals:
+            assert all(single.has_residuals for single in singles)
+            r, jacobian = problem.residuals_and_jacobian(theta)
+            assert r @ r == pytest.approx(plain, rel=1e-12)
+            np.testing.assert_allclose(2 * jacobian.T @ r, slope, rtol=1e-10, atol=1e-10)
+
+
+def test_a_loss_squared_in_one_case_and_cubed_in_another_shows_no_residuals():
+    problem = Objective(of_data(lambda a, b, o, d: np.abs(a) ** d, [2, 3]), ALONE)
+    assert not problem.has_residuals
+    assert Objective(of_data(lambda a, b, o, d: np.abs(a) ** d, [2, 2.0]), ALONE).has_residuals
+
+
+def test_a_narrow_constant_does_not_narrow_the_gradient():
+    half = np.float16(300.0)
+    problem = Objective(of_data(lambda a, b, o, d: a * d * d, [half]), ALONE)
+    assert problem.value_and_gradient(AT)[1][0] == 90_000.0  # more than float16 holds
+
+
+@pytest.mark.parametrize("data", [[4.0], [4.0, 9.0]])
+def test_losses_that_reach_no_param_have_residuals(data):
+    layout = Layout({})
+    problem = Objective(of_data(lambda d: d, data, layout, np.zeros(0)), layout)
+    r, jacobian = problem.residuals_and_jacobian(np.zeros(0))
+    np.testing.assert_array_equal(r, np.sqrt(data))
+    assert jacobian.shape == (len(data), 0)
+
+
+@pytest.mark.parametrize("shapes", [{"e": (0,)}, {"e": (0,), "a": ()}])
+def test_a_param_without_elements(shapes):
+    layout = Layout(shapes)
+    theta = np.full(layout.size, 1.5)
+    program = lambda e, *rest: np.sum((np.sum(e, axis=0) + sum(rest)) ** 2)  # noqa: E731
+    problem = Objective(of_data(program, [0.5, 2.0], layout, theta), layout)
+    value, gradient = problem.value_and_gradient(theta)
+    r, jacobian = problem.residuals_and_jacobian(theta)
+    assert r @ r == pytest.approx(value)
+    np.testing.assert_allclose(2 * jacobian.T @ r, gradient)
+
+
+@pytest.mark.parametrize("data", [[0], [0, 1]])
+def test_a_trial_point_where_numpy_raises_counts_as_infinite(data):
+    programs = {
+        "negative power": lambda a, b, o, d: (3 + np.argmax(b)) ** -np.count_nonzero(a > d + 1) * a,
+        "beyond the end": lambda a, b, o, d: b[np.argmax(b) + np.count_nonzero(a > d + 1)] * a,
+    }
+    for program in programs.values():
+        problem = Objective(of_data(program, data, theta=AT * 0.5), ALONE)
+        assert problem.value(AT * 10) == np.inf
+        assert problem.last_failure.startswith("[0]")
+        assert np.isfinite(problem.value(AT * 0.6))
+
+
+def test_groups_that_nothing_is_in_are_forgotten(monkeypatch):
+    monkeypatch.setattr("softtape.objective._MOST_PATHS", 4)
+    program = lambda a, b, o, d: (a - int(a * d * 50)) ** 2  # noqa: E731
+    problem = Objective(of_data(program, [1.0, 1.3]), ALONE)
+    for a in np.linspace(0, 2, 60):
+        theta = np.array([a, *AT[1:]])
+        plain = sum(program(*ALONE.unpack(theta).values(), d) for d in (1.0, 1.3))
+        assert problem.value(theta) == pytest.approx(plain)
+    assert len(problem._groups) <= 6
+
+
+def test_einsum_refuses_a_diagonal_of_unequal_axes_as_numpy_does():
+    program = lambda a, b, o, d: np.einsum("ii->", b[:, None] * d)  # noqa: E731
+    with pytest.raises(ValueError, match=r"differ in length|don't match"):
+        of_data(program, [1.0])

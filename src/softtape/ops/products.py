@@ -111,6 +111,8 @@ def _without_diagonals(operands: Any, terms: list[str]) -> tuple[list[Any], list
         while len(set(term)) != len(term):
             letter = next(c for c in term if term.count(c) > 1)
             i, j = [k for k, c in enumerate(term) if c == letter][:2]
+            if np.shape(x)[i] != np.shape(x)[j]:
+                raise ValueError(f"einsum: axes {letter!r} of one operand differ in length")
             x = np.diagonal(x, 0, i, j)
             term = "".join(c for k, c in enumerate(term) if k not in (i, j)) + letter
         arrays.append(x)
