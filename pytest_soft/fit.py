@@ -23,6 +23,7 @@ from softtape.graph import CONSTANT, Graph
 from softtape.objective import Term, TrialError
 from softtape.optimize import Progress, Status
 from softtape.param import declared, forget, peek, starting_value, stored_or_declared
+from softtape.patches import following
 
 __all__ = ["Fit"]
 
@@ -94,7 +95,8 @@ class Fit:
         """Fit, leave the Params at the best values found, store them and report."""
         began = time.perf_counter()
         try:
-            self._run()
+            with following():
+                self._run()
         except _GiveUpError:
             pass
         except SoftError as error:

@@ -30,6 +30,7 @@ ORDER = [
     "tape",
     "acting",
     "param",
+    "patches",
     "losses",
     "transforms",
     "engines",

@@ -182,7 +182,7 @@ def _doubts(verdict: Verdict, tests: Mapping[str, TestLoss]) -> Iterator[Line]:
     negative = [name for name, t in counted if t.weight * (t.loss or 0.0) < 0]
     if negative:
         yield f"note     {negative[0]}: its loss is below 0,", _YELLOW
-        text = "so it makes up for losses of others in the total. Return a distance: a square, abs."
+        text = "which makes up for other losses in the total. Return a distance, such as a square."
         yield f"{'':9}{text}", _YELLOW
     if _unlimited(verdict, tests):
         text = "no threshold, so no loss fails this run: set soft_threshold in the ini file"

@@ -484,7 +484,7 @@ def _stored(file: str) -> tuple[Path, dict[str, store.Entry]]:
         try:
             _STORES[state] = store.load(path)
         except StoreError as error:
-            raise error from None  # its message says it all
+            raise StoreError(str(error)) from None  # afresh: the traceback ends in the user's code
     return path, _STORES[state]
 
 

@@ -356,25 +356,25 @@ def plain_operand(operand: Any) -> Any:
     if current is not None:
         return current()
     if isinstance(operand, (list, tuple)):
-        if _holds_traced(operand):
-            return _stacked(operand)
+        if holds_traced(operand):
+            return stacked(operand)
         return np.asarray(operand)
     if operand is None or isinstance(operand, (str, bytes, dict, set)):
         raise TypeError(f"cannot compute with {operand!r} of type {type(operand).__name__}")
     return np.asarray(operand)
 
 
-def _holds_traced(items: Any) -> bool:
+def holds_traced(items: Any) -> bool:
     if isinstance(items, (list, tuple)):
-        return any(_holds_traced(i) for i in items)
+        return any(holds_traced(i) for i in items)
     return hasattr(items, "_softtape_record")
 
 
-def _stacked(items: Any) -> Any:
+def stacked(items: Any) -> Any:
     """Return a nested list that holds traced values as one traced array."""
     if not isinstance(items, (list, tuple)):
         return items
-    return np.stack([_stacked(i) for i in items]) if _holds_traced(items) else np.asarray(items)
+    return np.stack([stacked(i) for i in items]) if holds_traced(items) else np.asarray(items)
 
 
 _JOINING = frozenset({np.concatenate, np.stack, np.vstack, np.hstack, np.column_stack})
@@ -385,7 +385,7 @@ def _operand(value: Any) -> Any:
     """Return an argument of a numpy function: a Param's value, a list of traced ones as array."""
     if type(value) in (list, tuple):
         value = type(value)(_operand(v) for v in value)
-        return _stacked(value) if _holds_traced(value) else value
+        return stacked(value) if holds_traced(value) else value
     current = getattr(value, "_softtape_current", None)
     return value if current is None else current()
 

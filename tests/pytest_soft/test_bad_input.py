@@ -23,7 +23,7 @@ PROGRAM = """
         return np.exp(-rate * x)
 """
 TEST = """
-    import math
+    from math import sin
     import numpy as np
     import pytest
     from pytest_soft import soft_test
@@ -186,9 +186,7 @@ def test_not_finite_in_the_program_names_the_case(prog):
     ("returned", "message"),
     [
         ("float(prog.rate)", "float() would take a traced value off the tape*"),
-        ("math.sin(prog.rate)", "math.sin would take a traced value off*Use np.sin*"),
-        ("np.array([prog.rate, 1.0]).sum()", "making a plain array*np.stack*"),
-        ("np.full(3, prog.rate).sum()", "*would take a traced value off the tape*"),
+        ("sin(prog.rate)", "sin would take a traced value off*Use np.sin*"),
         ("complex(prog.rate).real", "complex() would take a traced value off*"),
         ("{prog.rate * 1: 2}", "hash() *would take a traced value off*"),
     ],
@@ -314,6 +312,14 @@ def test_param_without_a_name(prog):
     prog.write("prog.py", PROGRAM + made)
     prog.write("test_it.py", TEST.format("sum(prog.made)"))
     refused(prog, "*E *ParamError: prog.py:11: this Param has no name. Assign it to a global*")
+
+
+def test_param_made_while_a_test_runs(prog):
+    prog.write("prog.py", PROGRAM + '\n    def made():\n        return Param(2.0, name="made")\n')
+    prog.write("test_it.py", TEST.format("(prog.made() - 1.0) ** 2"))
+    refused(
+        prog, "a Param is gone:", "  *prog.py::made: made while a test ran, and gone with it. *"
+    )
 
 
 # ---- the store
@@ -530,7 +536,52 @@ def test_nothing_is_left_beside_the_store(prog):
     assert json.loads(prog.store("prog").read_text())["params"]["other"]["value"] == 7.25
 
 
+@pytest.mark.parametrize("fault", ["name", "store"])
+def test_tracebacks_of_params_end_in_the_users_code(prog, fault):
+    if fault == "name":
+        prog.write("prog.py", PROGRAM + "\n    unnamed = {Param(2.0)}\n")
+        prog.write("test_it.py", TEST.format("sum(prog.unnamed)"))
+    else:
+        prog.store("prog").write_text("not json")
+    result = prog.check("-W", "error")
+    result.stdout.fnmatch_lines(["*E *Error: *prog.*"])
+    text = result.stdout.str()
+    assert "softtape/" not in text
+    assert "JSONDecodeError" not in text
+
+
+@pytest.mark.parametrize("returned", ["prog.f(1.0)", "None"])
+def test_failures_without_a_traceback_do_not_speak_of_one(prog, returned):
+    text = TEST.replace("@soft_test", "@soft_test(threshold=1e-9)").format(returned)
+    prog.write("test_it.py", text)
+    result = prog.check()
+    assert result.ret == 1
+    assert "hidden" not in result.stdout.str()
+
+
 def test_tracebacks_end_in_the_users_code(prog):
     prog.write("test_it.py", two_tests("1 / (prog.rate - 1.25)", "np.fft.fft(prog.rate * [1.0])"))
     result = refused(prog, "*E *ZeroDivisionError: float division by zero", "*E *TraceError: *")
     assert "softtape/" not in result.stdout.str()
+
+
+@pytest.mark.parametrize(
+    "returned",
+    [
+        "(1.0 if prog.rate > 0.5 else 0.0) + 1.0",
+        "(round(prog.rate) - 5) ** 2",
+        'float(f"{prog.rate}") ** 2',
+    ],
+)
+def test_a_param_without_a_slope_is_named(prog, returned):
+    prog.write("test_it.py", TEST.format(returned))
+    result = prog.fit()
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["note     the total loss has no slope in rate: a fit *"])
+    assert prog.value("rate", "prog") == 1.25
+
+
+def test_a_param_at_its_optimum_is_not_called_without_a_slope(prog):
+    for returned in (GOOD, GOOD):
+        prog.write("test_it.py", TEST.format(returned))
+        assert "no slope" not in prog.fit().stdout.str()

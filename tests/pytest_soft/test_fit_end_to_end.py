@@ -152,6 +152,32 @@ def test_class_attributes_lists_and_names(project):
     assert project.check("--soft-threshold=1e-12").ret == 0
 
 
+def test_containers_that_are_class_attributes(project):
+    project.write(
+        "prog.py",
+        """
+        from softtape import Param
+
+        class Net:
+            layers = [Param(0.0), {"bias": Param(0.0)}]
+        """,
+    )
+    project.write(
+        "test_it.py",
+        """
+        from pytest_soft import soft_test
+        from prog import Net
+
+        @soft_test
+        def test_it():
+            return [(Net.layers[0] - 1) ** 2, (Net.layers[1]["bias"] - 2) ** 2]
+        """,
+    )
+    assert project.fit().ret == 0
+    found = {name: entry["value"] for name, entry in project.entries("prog").items()}
+    assert found == pytest.approx({"Net.layers[0]": 1, "Net.layers[1]['bias']": 2})
+
+
 VALUES = """
     import numpy as np
     from softtape import Param
@@ -984,3 +1010,50 @@ def test_a_first_worker_that_dies_while_it_fits(project):
     assert result.duration < 20
     assert result.ret != 0
     assert project.files() == {}
+
+
+def test_math_and_arrays_as_people_write_them(project):
+    """math.sin and np.array([...]) of Params are followed in the fit, and plain in the check."""
+    project.write(
+        "prog.py",
+        """
+        import math
+
+        import numpy as np
+        from softtape import Param
+
+        omega = Param(1.0)
+        offset = Param(0.0)
+
+        def state(t):
+            return np.array([math.sin(omega * t), math.cos(omega * t) + offset])
+        """,
+    )
+    project.write(
+        "test_it.py",
+        """
+        import math
+
+        import numpy as np
+        import pytest
+        from prog import state
+        from pytest_soft import soft_test
+
+        SINE = math.sin
+
+        @soft_test
+        @pytest.mark.parametrize("t", [0.1, 0.5, 1.0, 1.7])
+        def test_state(t):
+            seen = [math.sin(1.3 * t), math.cos(1.3 * t) + 0.25]
+            return np.sum((state(t) - seen) ** 2)
+
+        def test_math_is_itself_again():
+            assert math.sin is SINE
+        """,
+    )
+    result = project.fit("--soft-threshold=1e-12")
+    result.assert_outcomes(passed=5)
+    assert result.ret == 0
+    assert project.value("omega", "prog") == pytest.approx(1.3, abs=1e-5)
+    assert project.value("offset", "prog") == pytest.approx(0.25, abs=1e-5)
+    assert project.check("--soft-threshold=1e-12").ret == 0

@@ -42,8 +42,10 @@ def test_a_check():
 
 
 def test_one_test_needs_no_worst():
-    assert texts({"a": TestLoss(1.0)}) == ["PASSED  1 soft test, total loss 1"]
-    assert texts({"a": TestLoss(1.0)}, verbosity=1)[1:] == ["worst    1         a"]
+    assert texts({"a": TestLoss(1.0)}, threshold=1) == [
+        "PASSED  1 soft test, total loss 1, threshold 1"
+    ]
+    assert texts({"a": TestLoss(1.0)}, verbosity=1)[-1] == "worst    1         a"
 
 
 def test_failures_say_why_and_are_red():
@@ -71,14 +73,17 @@ def test_a_fit():
 
 def test_quiet_is_one_line():
     assert texts(TESTS, fitted(notes=["a note"]), verbosity=-1) == [
-        "soft: PASSED  4 soft tests, total loss 20 -> 10"
+        "soft: PASSED  4 soft tests, total loss 20 -> 10, no threshold"
+    ]
+    assert texts(TESTS, threshold=10, verbosity=-1) == [
+        "soft: PASSED  4 soft tests, total loss 10, threshold 10"
     ]
 
 
 def test_quiet_does_not_hide_troubles():
     found = texts(TESTS, fitted(troubles=[Trouble("no Param", "there\nis none")]), verbosity=-1)
     assert found == [
-        "soft: FAILED  4 soft tests, total loss 20 -> 10",
+        "soft: FAILED  4 soft tests, total loss 20 -> 10, no threshold",
         "  no Param",
         "no Param:",
         "  there",
@@ -142,7 +147,7 @@ def test_a_fit_that_never_began():
 def test_a_difference_between_check_and_tape_is_said():
     losses = {name: test.loss for name, test in TESTS.items()}
     losses["t.py::test_b"] = 4.001
-    found = texts(TESTS, fitted(losses=losses))
+    found = texts(TESTS, fitted(losses=losses), threshold=10)
     (number,) = [i for i, t in enumerate(found) if t.startswith("note")]
     note = " ".join(found[number : number + 2])
     assert "please report this error of ours" in note
@@ -151,7 +156,8 @@ def test_a_difference_between_check_and_tape_is_said():
 
 def test_rounding_is_no_difference():
     losses = {name: test.loss * (1 + 1e-12) for name, test in TESTS.items()}
-    assert not [t for t in texts(TESTS, fitted(losses=losses)) if t.startswith("note")]
+    found = texts(TESTS, fitted(losses=losses), threshold=10)
+    assert not [t for t in found if t.startswith("note")]
 
 
 def test_worst_counts_weights_and_shows_limits():
@@ -208,3 +214,23 @@ def test_an_interrupted_fit_is_not_called_a_run_without_tests():
     lines = [line for line, _ in summary_lines(verdict, {}, fit)]
     assert lines[0] == ("INTERRUPTED  fit of 3 soft tests, total loss 2 -> 0.5, not checked")
     assert not any("no soft test ran" in line for line in lines)
+
+
+def test_a_run_that_no_loss_can_fail_says_so():
+    def warned(tests, threshold=None):
+        return any("no loss fails this run" in text for text in texts(tests, threshold=threshold))
+
+    assert warned(TESTS)
+    assert not warned(TESTS, threshold=10)
+    assert not warned({**TESTS, "e": TestLoss(1.0, threshold=2.0)})
+    assert not warned({"a": TestLoss(None)})
+
+
+def test_a_loss_below_0_is_named():
+    def named(**options):
+        tests = {**TESTS, "e": TestLoss(-3.0, **options)}
+        return "note     e: its loss is below 0," in texts(tests, threshold=10)
+
+    assert named()
+    assert not named(weight=0.0)
+    assert not named(counts=False)

@@ -1,0 +1,134 @@
+"""math and np.array under tracing: followed where they are called through their module."""
+
+import math
+
+import numpy as np
+import pytest
+
+from softtape import Param, TraceError
+from softtape.engines import Program
+from softtape.patches import following
+from softtape.tape import Tape, Traced
+from softtape.transforms import value_and_gradient
+
+blank = Param(0.4)
+matrix = Param(np.arange(4.0).reshape(2, 2))
+
+
+def derivative(program, x):
+    """Value and slope of a program of one number, from the tape."""
+    with following(), Tape() as tape:
+        graph = tape.graph([program(tape.input("x", x))])
+    value, slope = Program(value_and_gradient(graph)).run({"x": np.float64(x)})
+    return float(value), float(slope)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "sin",
+        "cos",
+        "tan",
+        "sinh",
+        "cosh",
+        "tanh",
+        "exp",
+        "expm1",
+        "exp2",
+        "log",
+        "log2",
+        "log10",
+        "log1p",
+        "sqrt",
+        "cbrt",
+        "fabs",
+        "degrees",
+        "radians",
+        "asin",
+        "acos",
+        "atan",
+        "asinh",
+        "atanh",
+    ],
+)
+@pytest.mark.parametrize("x", [0.3, 0.7])
+def test_functions_of_one_number(name, x):
+    function = getattr(math, name)
+    value, slope = derivative(lambda t: getattr(math, name)(t), x)
+    assert value == pytest.approx(function(x), rel=1e-14)
+    assert slope == pytest.approx((function(x + 1e-6) - function(x - 1e-6)) / 2e-6, rel=1e-7)
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        lambda t: math.acosh(t + 1.5),
+        lambda t: math.atan2(t, 2.0) + math.atan2(2.0, t),
+        lambda t: math.pow(t, 3) + math.pow(2.0, t),
+        lambda t: math.log(t, 10) + math.log(7.0, t),
+        lambda t: math.hypot(t, 3.0, t),
+        lambda t: math.fsum([t, 2 * t, 1.0]),
+        lambda t: math.prod([t, t, 3.0], start=2),
+        lambda t: math.dist([t, 1.0], [0.0, t]),
+        lambda t: math.fmod(5.0, t) + math.copysign(t, -1.0),
+        lambda t: t if math.isfinite(t) and not math.isnan(t) and not math.isinf(t) else 0 * t,
+        lambda t: math.floor(t * 7) * t + math.ceil(t) * t,
+        lambda t: np.array([t, 2.0 * t, 1.0]).sum(),
+        lambda t: np.array([[t, 1.0], [2.0, t]], dtype=float)[0] @ np.asarray([t, 3.0]),
+        lambda t: np.array((t, t))[1] * np.array(t),
+        lambda t: np.full((2, 3), t).sum() + np.full(2, [t, 1.0])[0],
+        lambda t: np.array([np.array([t, 1.0]), [2.0, 3.0]]).T[0].sum(),
+        lambda t: np.array([t], ndmin=2)[0, 0] + np.asarray(2 * t),
+    ],
+)
+def test_programs_as_people_write_them(program):
+    x = 0.6
+    value, slope = derivative(program, x)
+    assert value == pytest.approx(float(program(x)), rel=1e-14)
+    numeric = (float(program(x + 1e-6)) - float(program(x - 1e-6))) / 2e-6
+    assert slope == pytest.approx(numeric, rel=1e-7)
+
+
+def test_params_are_followed_too():
+    with following(), Tape() as tape:
+        made = math.sin(blank) + np.array([blank, 1.0])[0] + np.array(matrix)[1, 1]
+        assert isinstance(made, Traced)
+        assert set(tape.inputs) == {blank.key, matrix.key}
+    assert made._value == math.sin(0.4) + 0.4 + 3.0
+
+
+def test_without_a_tape_they_are_what_they_were():
+    with following():
+        assert math.sin(0.5) == math.sin(0.5)
+        assert type(math.sin(0.5)) is float
+        assert math.sin(blank) == pytest.approx(math.sin(0.4), rel=1e-15)
+        plain = np.array([1, 2], dtype=np.int8)
+        assert plain.dtype == np.int8
+        assert np.array([[1.0], [2.0]]).shape == (2, 1)
+        with pytest.raises(ValueError, match=r"domain|expected"):
+            math.sqrt(-1.0)
+
+
+def test_they_are_put_back_whatever_happens():
+    names = [(math, "sin"), (math, "log"), (np, "array"), (np, "asarray"), (np, "full")]
+    before = [getattr(module, name) for module, name in names]
+    with following():
+        assert all(getattr(m, n) is not b for (m, n), b in zip(names, before, strict=True))
+    with pytest.raises(KeyboardInterrupt), following():
+        raise KeyboardInterrupt
+    assert [getattr(module, name) for module, name in names] == before
+
+
+def test_a_name_taken_before_is_refused_with_its_replacement():
+    from math import sin
+
+    with following(), Tape() as tape:
+        x = tape.input("x", 0.5)
+        with pytest.raises(TraceError, match=r"Use np\.sin"):
+            sin(x)
+
+
+def test_assigning_into_a_plain_array_is_still_refused():
+    plain = np.zeros(2)
+    with pytest.raises(TraceError, match=r"np\.stack"), following(), Tape() as tape:
+        plain[0] = tape.input("x", 0.5)
