@@ -23,7 +23,7 @@ from softtape.graph import CONSTANT, Graph
 from softtape.objective import Term, TrialError
 from softtape.optimize import Progress, Status
 from softtape.param import declared, forget, peek, starting_value, stored_or_declared
-from softtape.patches import following
+from softtape.patches import following as numpy_and_math_follow
 
 __all__ = ["Fit"]
 
@@ -95,7 +95,7 @@ class Fit:
         """Fit, leave the Params at the best values found, store them and report."""
         began = time.perf_counter()
         try:
-            with following():
+            with numpy_and_math_follow():
                 self._run()
         except _GiveUpError:
             pass
@@ -236,6 +236,7 @@ class Fit:
         flat = self._without_slope(solution, terms, groups, old)
         if flat:
             summary.notes.append(_NO_SLOPE.format(", ".join(flat)))
+        summary.notes += _orphans(groups)
         unreached = _unreached(set(groups))
         if unreached:
             summary.notes.append("reached by no selected soft test: " + ", ".join(unreached))
@@ -252,6 +253,10 @@ class Fit:
         return [groups[key][0].name for key in still if key in flat]
 
     def _trouble(self, title: str, text: str) -> None:
+        told = [_gist(trouble.text) for trouble in self.summary.troubles]
+        if _gist(text) in told:  # one broken Param breaks many tests: its story is told once
+            first = self.summary.troubles[told.index(_gist(text))]
+            text = f"for the same reason as above: {first.title}"
         self.summary.troubles.append(Trouble(title, text))
 
     def _give_up(self, title: str, text: str) -> None:
@@ -266,7 +271,7 @@ class Fit:
             path = store.path_for(file)
             shown = _relative(path)
             try:
-                preview = store.preview(path, entries)
+                preview = store.preview(shown, entries)
                 if self._dry_run:
                     self.summary.preview += preview
                 elif self._writes:
@@ -316,6 +321,32 @@ def _in_a_line(failure: str) -> str:
     lines = failure.strip().splitlines()
     messages = [line[1:].strip() for line in lines if line.startswith("E ")]
     return f"{messages[-1]} ({lines[-1]})" if messages else lines[-1]
+
+
+def _gist(text: str) -> str:
+    """Return the error at the end of pytest's account, without the arguments before it."""
+    lines = text.splitlines()
+    said = [line for line in lines if line.startswith("E ")]
+    return "\n".join([*said, *lines[-1:]]) if said else text
+
+
+def _orphans(groups: Groups) -> list[str]:
+    """Say which stored values no Param takes any more, perhaps because it was renamed."""
+    names: dict[str, set[str]] = {}
+    for param in declared():
+        try:
+            names.setdefault(param.file or "", set()).add(param.name)
+        except SoftError:  # without a name, it has no entry either
+            continue
+    notes = []
+    for file in sorted({params[0].file or "" for params in groups.values()} - {""}):
+        path = store.path_for(file)
+        for name in sorted(store.load(path).keys() - names.get(file, set())):
+            notes.append(
+                f"{_relative(path)} has a value of {name!r}, but no Param of {Path(file).name} is "
+                "called so (any more): rename the entry, or remove it"
+            )
+    return notes
 
 
 def _unreached(reached: set[str]) -> list[str]:

@@ -9,14 +9,16 @@ import pytest
 
 __all__ = ["Settings", "add_options", "runs_tests"]
 
+_OPTIMIZERS = ("auto", "lm", "lbfgs", "adam", "gradient-descent")
+_ENGINES = ("auto", "numpy", "numba")
 _NAMES = {
     "threshold": ("float", "LOSS", "the total loss to reach, and to keep to in a check"),
     "optimizer": (
         "string",
         "NAME",
-        "auto (default), lm, lbfgs, adam or gradient-descent",
+        f"one of {', '.join(_OPTIMIZERS)}",
     ),
-    "engine": ("string", "NAME", "auto (default), numpy, or numba (extra: pytest-soft[fast])"),
+    "engine": ("string", "NAME", f"one of {', '.join(_ENGINES)} (numba: pytest-soft[fast])"),
     "max_steps": ("int", "N", "most steps of the optimizer"),
     "timeout": ("float", "SECONDS", "most time for the fit; the best point found is kept"),
     "seed": ("int", "N", "fixes all randomness (default 0)"),
@@ -93,12 +95,25 @@ class Settings(NamedTuple):
             raise pytest.UsageError("--soft-dry-run needs --soft-fit: a check stores nothing")
         if self.threshold is not None and math.isnan(self.threshold):
             raise pytest.UsageError("soft_threshold is nan, which no loss could meet")
+        _check_name("soft_optimizer", self.optimizer, _OPTIMIZERS)
+        _check_name("soft_engine", self.engine, _ENGINES)
         if self.max_steps is not None and self.max_steps < 0:
             raise pytest.UsageError(f"soft_max_steps is {self.max_steps}: it must be 0 or more")
         if self.timeout is not None and not self.timeout > 0:
             raise pytest.UsageError(f"soft_timeout is {self.timeout}: it must be above 0 seconds")
         if self.seed < 0:
             raise pytest.UsageError(f"soft_seed is {self.seed}: it must be 0 or more")
+
+
+def _check_name(option: str, name: str, known: tuple[str, ...]) -> None:
+    if name not in known:
+        import difflib
+
+        close = difflib.get_close_matches(name.lower(), known, n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        raise pytest.UsageError(
+            f"{option} is {name!r}: it must be one of {', '.join(known)}.{hint}"
+        )
 
 
 def _ini(config: pytest.Config, name: str) -> Any:

@@ -419,8 +419,8 @@ def test_optimizers(sine, name):
 
 def test_misspelt_optimizer(sine):
     result = sine.fit("--soft-optimizer=adma")
-    assert result.ret == 1
-    result.stdout.fnmatch_lines(["*there is no optimizer 'adma'. Did you mean 'adam'?*"])
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*soft_optimizer is 'adma': *Did you mean 'adam'?"])
     assert sine.files() == {}
 
 
@@ -1057,3 +1057,40 @@ def test_math_and_arrays_as_people_write_them(project):
     assert project.value("omega", "prog") == pytest.approx(1.3, abs=1e-5)
     assert project.value("offset", "prog") == pytest.approx(0.25, abs=1e-5)
     assert project.check("--soft-threshold=1e-12").ret == 0
+
+
+def test_a_stored_value_of_a_renamed_param_is_named(sine):
+    sine.fit("--soft-threshold=1e-10")
+    before = sine.value()
+    program = sine.path / "sine.py"
+    program.write_text(program.read_text().replace("omega", "frequency"))
+    result = sine.apart("--soft-fit", "--soft-threshold=1e-10")
+    said = " ".join(" ".join(result.outlines).split())
+    assert "sine.soft.json has a value of 'omega', but no Param of sine.py is called so" in said
+    assert sine.entries()["omega"]["value"] == before  # reported, not dropped
+    assert sine.entries()["frequency"]["value"] == pytest.approx(1.5, abs=1e-5)
+
+
+def test_one_broken_param_tells_its_story_once(project):
+    project.write(
+        "test_it.py",
+        """
+        import pytest
+        from pytest_soft import Param, soft_test
+
+        def make(p=Param(1.0)):
+            return p
+
+        @soft_test
+        @pytest.mark.parametrize("x", [1.0, 2.0, 3.0])
+        def test_it(x):
+            return (make() - 2) ** 2
+        """,
+    )
+    result = project.fit()
+    assert result.ret == 1
+    soft = result.outlines[result.outlines.index("=" * 37 + " soft " + "=" * 37) :]
+    assert sum("this Param has no name" in line for line in soft) == 1
+    assert (
+        sum("for the same reason as above: test_it.py::test_it[1.0]" in line for line in soft) == 2
+    )

@@ -2,7 +2,9 @@
 
 import pytest
 
-from pytest_soft.settings import Settings
+from pytest_soft.settings import _ENGINES, _OPTIMIZERS, Settings
+from softtape.optimize import OPTIMIZERS
+from softtape.singles import ENGINES
 
 DEFAULTS = {
     "fit": False,
@@ -141,3 +143,22 @@ def test_no_number_in_the_ini_file(pytester, name):
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([f"*soft_{name}*abc*"])
     result.stderr.no_fnmatch_line("*INTERNALERROR*")
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--soft-optimizer=LM", "soft_optimizer is 'LM': it must be one of auto, lm, *mean 'lm'?"),
+        ("--soft-engine=nunba", "soft_engine is 'nunba': it must be one of *Did you mean 'numba'?"),
+        ("--soft-engine=xyz", "soft_engine is 'xyz': it must be one of auto, numpy, numba."),
+    ],
+)
+def test_misspelt_names(pytester, option, message):
+    result = pytester.runpytest_inprocess(option)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"*{message}"])
+
+
+def test_the_names_are_those_of_the_core():
+    assert {"auto", *OPTIMIZERS} == set(_OPTIMIZERS)
+    assert ENGINES == _ENGINES
