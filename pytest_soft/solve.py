@@ -170,6 +170,8 @@ def solve(
         problem = _problem(counted, groups, goal.engine)
         theta = problem.layout.pack(start)
         before = problem.value(theta) if before is None else before
+        if not np.isfinite(before) and problem.last_failure:
+            raise SoftError(f"𝓛 cannot be computed at the start: {problem.last_failure}")
         with_residuals = problem.has_residuals
         optimizer, reason = choose(
             goal.optimizer, n_params=theta.size, has_residuals=with_residuals

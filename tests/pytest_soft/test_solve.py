@@ -187,3 +187,15 @@ def test_group_by_key_leaves_frozen_and_nameless_out():
     assert groups[a.key] == [a]
     assert groups[frozen.key] == []
     assert frozen in declared()
+
+
+def test_a_start_that_an_engine_cannot_compute_says_why():
+    def unlike_its_trace():
+        with Tape() as tape:
+            m = np.stack([np.stack([tape.read(a), 1.0]), np.stack([1.0, 1.0])])
+            return tape.graph([np.sum(np.linalg.inv(m + np.eye(2)) ** 2)])
+
+    graph = unlike_its_trace()
+    (key,) = graph.start
+    with pytest.raises(SoftError, match="cannot be computed at the start: t: Singular matrix"):
+        solve([Term("t", graph, lambda _: graph)], {key: -0.5}, Goal())
