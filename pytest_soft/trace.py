@@ -215,7 +215,7 @@ _HARMLESS = ("_pytest.", "pytest_soft.", "xdist.", "_hypothesis_pytestplugin")
 def _foreign_hooks(config: pytest.Config) -> bool:
     """Whether a plugin or conftest has a say in how tests run."""
     impls = (i for name in _RUN_HOOKS for i in getattr(config.hook, name).get_hookimpls())
-    return any(not impl.function.__module__.startswith(_HARMLESS) for impl in impls)
+    return any(not (impl.function.__module__ or "").startswith(_HARMLESS) for impl in impls)
 
 
 def _may_skip(mark: pytest.Mark) -> bool:
