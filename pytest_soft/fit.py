@@ -95,8 +95,7 @@ class Fit:
         """Fit, leave the Params at the best values found, store them and report."""
         began = time.perf_counter()
         try:
-            with numpy_and_math_follow():
-                self._run()
+            self._run()
         except _GiveUpError:
             pass
         except SoftError as error:
@@ -107,7 +106,8 @@ class Fit:
     def _run(self) -> None:
         if not self._tests:
             self._give_up("no soft test", _NO_TESTS)
-        terms, tracings = self._trace_all()
+        with numpy_and_math_follow():
+            terms, tracings = self._trace_all()
         start = {key: v for term in terms for key, v in term.starts.items()}
         self.summary.tests = len(terms)
         if any(_uses_float32(tracing.graph) for tracing in tracings.values() if tracing.graph):
@@ -163,7 +163,8 @@ class Fit:
     def _trace_again(self, item: pytest.Function, values: Mapping[str, Any]) -> Graph:
         """Trace a test with other values of the Params."""
         set_values(group_by_key(list(values)), values)
-        tracing, failure = self._traces.trace(item)
+        with numpy_and_math_follow():
+            tracing, failure = self._traces.trace(item)
         if failure is not None:
             raise TrialError(_in_a_line(failure.text))
         if tracing.graph is None:
@@ -197,7 +198,8 @@ class Fit:
 
     def _origin(self, item: pytest.Function) -> str:
         """Say where in the program NaN or inf first comes up, and for which Param values."""
-        tracing, _ = self._traces.trace(item, locate=True)
+        with numpy_and_math_follow():
+            tracing, _ = self._traces.trace(item, locate=True)
         lines = []
         found = first_non_finite(tracing.tape)
         if found is not None:
