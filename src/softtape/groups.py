@@ -272,8 +272,7 @@ class _Lanes:
                     self._weights[start : start + self._width],
                 )
         if len(program.chunks) == 1:
-            with np.errstate(all="ignore"):
-                return program.run(inputs, program.chunks[0])
+            return program.run(inputs, program.chunks[0])
         return _merged(list(_pool().map(partial(_run_in_thread, program, inputs), program.chunks)))
 
     def _places(self, start: int) -> NDArray[np.intp]:
@@ -352,8 +351,10 @@ class _Compiled:
         share = Share(outputs[0][:n].copy(), holds)
         if self._kind == "gradient":
             # the next chunk writes into the same buffers
-            parts = [np.array(g) for g in outputs[1 : 1 + len(self._keys)]]
-            share.gradient = dict(zip(self._keys, parts, strict=True))
+            share.gradient = {
+                key: g.copy() if isinstance(g, np.ndarray) else g
+                for key, g in zip(self._keys, outputs[1:], strict=False)
+            }
         return share
 
     def _holding(self, values: Sequence[Any], n: int) -> NDArray[np.bool_]:

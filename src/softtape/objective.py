@@ -249,6 +249,8 @@ class Objective:
                         raise ShapeOfProblemChanged("a test took a path that is no sum of squares")
                     share = group.share(kind, inputs, trusted)
                     done[id(group)] = share
+                    if share.holds is None:
+                        continue
                     for changed in self._move_broken(group, share, inputs, tried, trusted):
                         done.pop(id(changed), None)
                         if changed.members and changed not in waiting:
