@@ -358,7 +358,7 @@ def _unreached(reached: set[str]) -> list[str]:
         if param.frozen or param.file is None:
             continue
         try:
-            key, name = param.key, param.name
+            key, name = param.key, f"{param.name} ({Path(param.file).name})"
         except SoftError:
             key, name = param.where, f"the Param without a name at {param.where}"
         if key not in reached:

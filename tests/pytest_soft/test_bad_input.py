@@ -108,7 +108,9 @@ def test_param_that_no_test_reaches_is_a_note(prog):
     prog.write("prog.py", PROGRAM + "\n    other = Param(0.0)\n    lonely = Param(2.0)\n")
     result = prog.apart("-p", "no:xdist", "--soft-fit")
     assert result.ret == 0
-    result.stdout.fnmatch_lines(["note     reached by no selected soft test: other, lonely"])
+    result.stdout.fnmatch_lines(
+        ["note     reached by no selected soft test: other (prog.py), lonely (prog.py)"]
+    )
     assert prog.value("other", "prog") == 7.25
 
 
