@@ -291,13 +291,15 @@ def _entries(groups: Groups, old: Mapping[str, Any]) -> dict[str, dict[str, stor
     What was stored before is there for its ``start``, which may have changed in the source.
     """
     files: dict[str, dict[str, store.Entry]] = {}
+    known: dict[str, Mapping[str, store.Entry]] = {}  # each store is read once
     for key, params in groups.items():
         param = params[0]
         if param.file is None:
             continue
-        known = store.load(store.path_for(param.file))
+        if param.file not in known:
+            known[param.file] = store.load(store.path_for(param.file))
         moved = old[key] is None or not np.array_equal(peek(param), old[key])
-        if moved or param.name in known:
+        if moved or param.name in known[param.file]:
             start = store.describe_start(... if param.start is None else param.start)
             entry = store.Entry(peek(param), start)
             files.setdefault(param.file, {})[param.name] = entry

@@ -105,15 +105,15 @@ class _NumpySingle:
         self._keys = list(graph.inputs)
 
     @cached_property
-    def _value(self) -> Program:
+    def value(self) -> Program:
         return Program(simplify(self._graph))
 
     @cached_property
-    def _gradient(self) -> Program:
+    def gradient(self) -> Program:
         return Program(simplify(value_and_gradient(simplify(self._graph))))
 
     @cached_property
-    def _jacobian(self) -> Program:
+    def jacobian(self) -> Program:
         form = residual_form(self._graph)
         assert form is not None
         return Program(simplify(jacobian(simplify(form[0]))))
@@ -121,8 +121,8 @@ class _NumpySingle:
     def share(
         self, kind: Kind, inputs: Mapping[str, Any], weight: float, *, guarded: bool
     ) -> Share | None:
-        program = {"value": "_value", "gradient": "_gradient", "jacobian": "_jacobian"}[kind]
-        outputs = getattr(self, program).run(inputs, guarded=guarded)
+        program: Program = getattr(self, kind)
+        outputs = program.run(inputs, guarded=guarded)
         if outputs is None:
             return None
         if kind == "jacobian":
