@@ -35,6 +35,7 @@ ORDER = [
     "transforms",
     "engines",
     "singles",
+    "chunks",
     "groups",
     "optimize",
     "objective",

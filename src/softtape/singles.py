@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from softtape.engines import fast
 from softtape.engines.numpy import Program
+from softtape.engines.scalar import suits
 from softtape.errors import SoftError
 from softtape.graph import Graph
 from softtape.transforms.jvp import jacobian
@@ -94,7 +95,7 @@ def prefers_numba(graph: Graph, engine: str = "auto") -> bool:
     if engine == "numpy" or not fast.available():
         return False
     least = _WORTH_A_PROGRAM if "numba" in sys.modules else _WORTH_AN_IMPORT
-    return (engine == "numba" or len(graph) >= least) and fast.suits(graph)
+    return (engine == "numba" or len(graph) >= least) and suits(graph)
 
 
 class _NumpySingle:
@@ -162,7 +163,7 @@ class _FastSingle:
     @cached_property
     def _residuals(self) -> fast.ScalarProgram | None:
         form = residual_form(self._graph)
-        return fast.ScalarProgram(form[0]) if form is not None and fast.suits(form[0]) else None
+        return fast.ScalarProgram(form[0]) if form is not None and suits(form[0]) else None
 
     @cached_property
     def _by_numpy(self) -> _NumpySingle:

@@ -161,7 +161,7 @@ def test_paths_are_kept_for_when_they_return():
 
 
 def test_more_cases_than_lanes(monkeypatch):
-    monkeypatch.setattr("softtape.groups._CHUNK", 4)
+    monkeypatch.setattr("softtape.chunks._CHUNK", 4)
     names = ["sine", "layer", "branches"]
     problem = Objective(terms(names, 11), LAYOUT)
     for theta in (THETA, -THETA):

@@ -2,7 +2,7 @@
 
 Importing this module imports numba and compiles the kernels, or loads them from numba's cache on
 disk. They are compiled once, not once per program. Rules are those of :mod:`softtape.ops`, for
-numbers; a test compares them, one by one. Codes are those of :mod:`softtape.engines.fast`.
+numbers; a test compares them, one by one. Codes are those of :mod:`softtape.engines.scalar`.
 """
 
 from __future__ import annotations

@@ -16,22 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from softtape.graph import CONSTANT, INPUT, Graph
+from softtape.engines.scalar import scalar_layout
+from softtape.graph import Graph
 
-__all__ = ["CODES", "ScalarProgram", "available", "suits"]
-
-
-_KNOWN = [
-    "negative", "positive", "absolute", "fabs", "square", "sqrt", "reciprocal", "exp", "exp2",
-    "expm1", "log", "log2", "log10", "log1p", "sin", "cos", "tan", "arcsin", "arccos", "arctan",
-    "sinh", "cosh", "tanh", "arcsinh", "arctanh", "sign", "floor", "ceil", "trunc", "rint",
-    "stop_gradient", "logical_not", "add", "subtract", "multiply", "divide", "power",
-    "float_power", "maximum", "minimum", "hypot", "arctan2", "less", "less_equal", "greater",
-    "greater_equal", "equal", "not_equal", "logical_and", "logical_or",
-]  # fmt: skip
-
-CODES = {name: code for code, name in enumerate(_KNOWN, start=1)}
-"""Code of each operation the interpreter knows; leaves (inputs, constants) have code 0."""
+__all__ = ["ScalarProgram", "available"]
 
 
 @cache
@@ -40,27 +28,13 @@ def available() -> bool:
     return importlib.util.find_spec("numba") is not None
 
 
-def suits(graph: Graph) -> bool:
-    """Whether every node is a number, and every operation one the interpreter knows."""
-    for op, _, attrs in graph.nodes:
-        if op == INPUT:
-            if np.shape(graph.start[attrs]):
-                return False
-        elif op == CONSTANT:
-            if not isinstance(attrs, (float, int, np.floating, np.integer, np.bool_)):
-                return False
-        elif op not in CODES or attrs:
-            return False
-    return True
-
-
 class ScalarProgram:
     """A graph of scalars made ready to run many times.
 
     Parameters
     ----------
     graph
-        What to run; see `suits`.
+        What to run; one that :func:`softtape.engines.scalar.suits`.
     """
 
     def __init__(self, graph: Graph) -> None:
@@ -68,18 +42,12 @@ class ScalarProgram:
         from softtape.engines import _interpreter
 
         self._kernels = _interpreter
-        n = len(graph.nodes)
-        self._codes = np.array([CODES.get(op, 0) for op, _, _ in graph.nodes], np.int16)
-        self._left = np.array([args[0] if args else 0 for _, args, _ in graph.nodes], np.int32)
-        self._right = np.array([args[-1] if args else 0 for _, args, _ in graph.nodes], np.int32)
-        self._values = np.zeros(n)
-        for number, (op, _, attrs) in enumerate(graph.nodes):
-            if op == CONSTANT:
-                self._values[number] = attrs
-        self._inputs = list(graph.inputs.items())
-        self._outputs = np.array(graph.outputs, np.int64)
-        self._guarded = np.array([g for g, _ in graph.guards], np.int64)
-        self._expected = np.array([float(e) for _, e in graph.guards])
+        layout = scalar_layout(graph)
+        self._codes, self._left, self._right = layout.codes, layout.left, layout.right
+        self._values = layout.values
+        self._inputs = list(layout.inputs.items())
+        self._outputs = layout.outputs
+        self._guarded, self._expected = layout.guarded, layout.expected
 
     def value(self, inputs: Mapping[str, Any], *, guarded: bool = True) -> NDArray[Any] | None:
         """Return the outputs, or None where a guard does not hold."""

@@ -5,6 +5,7 @@ import pytest
 
 from softtape import SoftError
 from softtape.engines import Program, fast
+from softtape.engines.scalar import CODES, suits
 from softtape.objective import Layout, Objective, Term
 from softtape.ops import PRIMITIVES, Kind
 from softtape.singles import check_engine, make_single
@@ -48,7 +49,7 @@ ODE = {"a": 1.1, "b": 0.4, "d": 0.1, "g": 0.4, "x": 10.0, "y": 5.0}
 
 
 @needs_numba
-@pytest.mark.parametrize("name", fast.CODES)
+@pytest.mark.parametrize("name", CODES)
 def test_each_operation(name):
     primitive, inside = PRIMITIVES[name], INSIDE.get(name, 0.6)
     points = [inside, 0.9 * inside] if name in INSIDE else [inside, -0.4, 0.9, -0.95]
@@ -68,8 +69,8 @@ def test_each_operation(name):
 
 
 def test_codes_are_operations_with_rules():
-    assert set(fast.CODES) <= set(PRIMITIVES)
-    flat = {n for n in fast.CODES if PRIMITIVES[n].kind is Kind.CONSTANT}
+    assert set(CODES) <= set(PRIMITIVES)
+    flat = {n for n in CODES if PRIMITIVES[n].kind is Kind.CONSTANT}
     assert {"less", "sign", "floor", "stop_gradient"} <= flat
 
 
@@ -78,7 +79,7 @@ def test_codes_are_operations_with_rules():
 def test_a_whole_tape(factor):
     graph = prune(record(lotka_volterra, **ODE))
     assert len(graph) > 3000
-    assert fast.suits(graph)
+    assert suits(graph)
     inputs = {k: np.float64(v * factor) for k, v in ODE.items()}
     for kind in ("value", "gradient", "jacobian"):
         ours = make_single(graph, "numba").share(kind, inputs, 2.0, guarded=False)
@@ -132,13 +133,13 @@ def test_objectives_agree_between_engines():
 )
 def test_what_the_interpreter_does_not_know_is_left_to_numpy(program):
     graph = record(program, x=1.5)
-    assert not fast.suits(graph)
+    assert not suits(graph)
     assert type(make_single(graph, "numba")).__name__ == "_NumpySingle"
 
 
 def test_short_tapes_are_not_worth_an_import():
     graph = record(lambda x: (x - 1.0) ** 2, x=0.5)
-    assert fast.suits(graph)
+    assert suits(graph)
     assert type(make_single(graph)).__name__ == "_NumpySingle"
 
 

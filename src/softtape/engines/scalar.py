@@ -1,0 +1,88 @@
+"""A graph of scalars as arrays: what the compiled interpreter walks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from softtape.graph import CONSTANT, INPUT, Graph
+
+__all__ = ["CODES", "ScalarLayout", "scalar_layout", "suits"]
+
+_KNOWN = [
+    "negative", "positive", "absolute", "fabs", "square", "sqrt", "reciprocal", "exp", "exp2",
+    "expm1", "log", "log2", "log10", "log1p", "sin", "cos", "tan", "arcsin", "arccos", "arctan",
+    "sinh", "cosh", "tanh", "arcsinh", "arctanh", "sign", "floor", "ceil", "trunc", "rint",
+    "stop_gradient", "logical_not", "add", "subtract", "multiply", "divide", "power",
+    "float_power", "maximum", "minimum", "hypot", "arctan2", "less", "less_equal", "greater",
+    "greater_equal", "equal", "not_equal", "logical_and", "logical_or",
+]  # fmt: skip
+
+CODES = {name: code for code, name in enumerate(_KNOWN, start=1)}
+"""Code of each operation the interpreter knows; leaves (inputs, constants) have code 0."""
+
+
+@dataclass(frozen=True)
+class ScalarLayout:
+    """A graph of scalars, one row per node.
+
+    Attributes
+    ----------
+    codes
+        Code of each operation, shape (n,); 0 for inputs and constants.
+    left, right
+        Value numbers of the operands, shape (n,); the same where there is one.
+    values
+        The constants at their places, shape (n,).
+    inputs
+        Value number of each input, by key.
+    outputs
+        Value numbers of the outputs.
+    guarded, expected
+        Value numbers of the guards, and what each must be.
+    """
+
+    codes: NDArray[np.int16]
+    left: NDArray[np.int32]
+    right: NDArray[np.int32]
+    values: NDArray[np.float64]
+    inputs: Mapping[str, int]
+    outputs: NDArray[np.int64]
+    guarded: NDArray[np.int64]
+    expected: NDArray[np.float64]
+
+
+def suits(graph: Graph) -> bool:
+    """Whether every node is a number, and every operation one the interpreter knows."""
+    for op, _, attrs in graph.nodes:
+        if op == INPUT:
+            if np.shape(graph.start[attrs]):
+                return False
+        elif op == CONSTANT:
+            if not isinstance(attrs, (float, int, np.floating, np.integer, np.bool_)):
+                return False
+        elif op not in CODES or attrs:
+            return False
+    return True
+
+
+def scalar_layout(graph: Graph) -> ScalarLayout:
+    """Lay out a graph that `suits`."""
+    nodes = graph.nodes
+    values = np.zeros(len(nodes))
+    for number, (op, _, attrs) in enumerate(nodes):
+        if op == CONSTANT:
+            values[number] = attrs
+    return ScalarLayout(
+        codes=np.array([CODES.get(op, 0) for op, _, _ in nodes], np.int16),
+        left=np.array([args[0] if args else 0 for _, args, _ in nodes], np.int32),
+        right=np.array([args[-1] if args else 0 for _, args, _ in nodes], np.int32),
+        values=values,
+        inputs=graph.inputs,
+        outputs=np.array(graph.outputs, np.int64),
+        guarded=np.array([g for g, _ in graph.guards], np.int64),
+        expected=np.array([float(e) for _, e in graph.guards]),
+    )
