@@ -17,7 +17,7 @@ CORE = ROOT / "src" / "softtape"
 PLUGIN = ROOT / "pytest_soft"
 
 # Lowest first: a module may import what stands above it in this list, and its own family.
-# optimize stands apart: it minimises any function, and knows no graph.
+# optimize and statistics stand apart: they look at any function, and know no graph.
 ORDER = [
     "errors",
     "location",
@@ -38,10 +38,12 @@ ORDER = [
     "chunks",
     "groups",
     "optimize",
+    "statistics",
     "objective",
 ]
 APART = {
     "optimize": {"errors", "optimize"},
+    "statistics": {"errors", "optimize", "statistics"},
     "_store_format": {"errors", "_store_format"},
     "store": {"errors", "_store_format", "store"},
     "acting": {"acting"},

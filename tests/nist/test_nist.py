@@ -14,6 +14,7 @@ import pytest
 
 from softtape.objective import Layout, Objective, Term
 from softtape.optimize import Bounds, choose, minimize
+from softtape.statistics.uncertainty import estimate
 from softtape.tape import Tape
 
 DATA = Path(__file__).with_name("data")
@@ -63,6 +64,7 @@ PROGRAMS = {
 class Problem:
     starts: tuple[np.ndarray, np.ndarray]
     certified: np.ndarray
+    deviations: np.ndarray
     residual_sum: float
     rows: list[tuple[float, float]]
 
@@ -75,7 +77,7 @@ def read(name):
     (total,) = re.findall(rf"Residual Sum of Squares:\s+({number})", text)
     data = text[text.rindex("Data:") :].splitlines()[1:]
     rows = [tuple(float(v) for v in line.split()) for line in data if line.strip()]
-    return Problem((columns[0], columns[1]), columns[2], float(total), rows)
+    return Problem((columns[0], columns[1]), columns[2], columns[3], float(total), rows)
 
 
 def fit(name, start):
@@ -95,7 +97,8 @@ def fit(name, start):
     optimizer, _ = choose("auto", n_params=len(keys), has_residuals=objective.has_residuals)
     assert optimizer.name == "lm"
     bounds = Bounds.unbounded(len(keys))
-    return problem, minimize(objective, problem.starts[start], optimizer=optimizer, bounds=bounds)
+    result = minimize(objective, problem.starts[start], optimizer=optimizer, bounds=bounds)
+    return problem, result, objective
 
 
 def test_the_files_are_read_whole():
@@ -110,7 +113,11 @@ def test_the_files_are_read_whole():
 @pytest.mark.parametrize("start", [0, 1])
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_certified_parameters(name, start):
-    problem, result = fit(name, start)
+    problem, result, objective = fit(name, start)
     error = np.max(np.abs(result.theta - problem.certified) / np.abs(problem.certified))
     assert -np.log10(error) >= 6, f"{-np.log10(error):.1f} digits, {result.status.sentence}"
     assert result.value == pytest.approx(problem.residual_sum, rel=1e-8, abs=0)
+    known = estimate(*objective.residuals_and_jacobian(result.theta))
+    assert known.dof == len(problem.rows) - len(problem.certified)
+    error = np.max(np.abs(known.errors - problem.deviations) / problem.deviations)
+    assert -np.log10(error) >= 6, f"standard deviations to {-np.log10(error):.1f} digits"
