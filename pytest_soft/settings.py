@@ -9,7 +9,10 @@ import pytest
 
 __all__ = ["Settings", "add_options", "runs_tests"]
 
-_OPTIMIZERS = ("auto", "lm", "lbfgs", "adam", "gradient-descent")
+_OPTIMIZERS = (
+    *("auto", "lm", "lbfgs", "adam", "gradient-descent"),
+    *("scipy-least-squares", "scipy-minimize", "differential-evolution", "cma"),
+)
 _ENGINES = ("auto", "numpy", "numba")
 _NAMES = {
     "threshold": ("float", "LOSS", "the total loss to reach, and to keep to in a check"),

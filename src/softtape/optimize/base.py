@@ -55,6 +55,7 @@ class Status(enum.Enum):
     THRESHOLD = "the total loss is at or below the threshold"
     GRADIENT = "converged: the gradient is zero compared with the total loss"
     STEP = "converged: no step lowers the total loss any more at working precision"
+    OWN = "converged: by the optimizer's own criterion"
     MAX_STEPS = "stopped: the limit on the number of steps is reached"
     TIMEOUT = "stopped: the time limit is reached"
     INTERRUPTED = "stopped: interrupted from the keyboard"
@@ -70,7 +71,7 @@ class Status(enum.Enum):
     @property
     def converged(self) -> bool:
         """Whether the minimisation reached a minimum, as opposed to the goal or a limit."""
-        return self in (Status.GRADIENT, Status.STEP)
+        return self in (Status.GRADIENT, Status.STEP, Status.OWN)
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +129,8 @@ class State:
     of L is rounding, in the unit of L; half of it is the rise that still counts as level, so that
     no sequence of steps runs in a circle. ``remaining`` measures how far the optimizer deems the
     minimum, in a unit of its own: among points level in L the one with less is nearer, for L
-    itself is flat there to half the digits.
+    itself is flat there to half the digits. ``gradient`` is empty, of shape (0,), for an optimizer
+    that asks for none.
     """
 
     theta: Floats

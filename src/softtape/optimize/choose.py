@@ -8,11 +8,17 @@ from typing import Any
 from softtape.errors import SoftError
 from softtape.optimize.adam import Adam
 from softtape.optimize.base import Optimizer
+from softtape.optimize.external import (
+    CMA,
+    DifferentialEvolution,
+    ScipyLeastSquares,
+    ScipyMinimize,
+)
 from softtape.optimize.gradient_descent import GradientDescent
 from softtape.optimize.lbfgs import LBFGS
 from softtape.optimize.levenberg_marquardt import LevenbergMarquardt
 
-__all__ = ["OPTIMIZERS", "choose"]
+__all__ = ["EXTERNAL", "OPTIMIZERS", "choose"]
 
 OPTIMIZERS: Mapping[str, Callable[[], Optimizer[Any]]] = MappingProxyType(
     {
@@ -20,8 +26,16 @@ OPTIMIZERS: Mapping[str, Callable[[], Optimizer[Any]]] = MappingProxyType(
         "adam": Adam,
         "lbfgs": LBFGS,
         "lm": LevenbergMarquardt,
+        "scipy-least-squares": ScipyLeastSquares,
+        "scipy-minimize": ScipyMinimize,
+        "differential-evolution": DifferentialEvolution,
+        "cma": CMA,
     }
 )
+EXTERNAL = frozenset({"scipy-least-squares", "scipy-minimize", "differential-evolution", "cma"})
+"""Those that come with extras."""
+
+_OF_SQUARES = ("lm", "scipy-least-squares")
 
 # A step of LM factorises an n by n matrix, 0.3 s at this size; L-BFGS then has more to offer.
 _LM_LIMIT = 500
@@ -42,17 +56,17 @@ def choose(name: str, *, n_params: int, has_residuals: bool) -> tuple[Optimizer[
     Raises
     ------
     SoftError
-        If there is no such optimizer, or it is ``lm`` and there are no residuals.
+        If there is no such optimizer, or it takes squares and there are no residuals.
     """
     if name == "auto":
         chosen, reason = _automatic(n_params, has_residuals)
         return OPTIMIZERS[chosen](), reason
     if name not in OPTIMIZERS:
         raise SoftError(_unknown(name))
-    if name == "lm" and not has_residuals:
+    if name in _OF_SQUARES and not has_residuals:
         msg = (
-            "optimizer 'lm' needs every loss to be a sum of squares, and at least one of these is "
-            "not; return squared residuals from each soft test, or choose 'lbfgs' or 'auto'"
+            f"optimizer {name!r} needs every loss to be a sum of squares, and at least one of "
+            "these is not; return squared residuals from each soft test, or choose 'lbfgs' or 'auto'"
         )
         raise SoftError(msg)
     return OPTIMIZERS[name](), "asked for by name"

@@ -114,7 +114,7 @@ def minimize(
     ------
     SoftError
         If ``theta`` is empty, not finite or out of bounds, a limit is negative or nan, or L is
-        not finite at the start.
+        not finite at the start; the optimizer refuses the problem.
     """
     start = np.array(theta, dtype=np.float64)
     _check(start, bounds, threshold, max_steps, timeout)
@@ -128,6 +128,8 @@ def minimize(
     except KeyboardInterrupt:
         status = Status.INTERRUPTED
     except BaseException as exception:  # also pytest's Skipped and SystemExit: kept, not lost
+        if isinstance(exception, SoftError) and not watch.evaluations:
+            raise  # the optimizer refuses the problem: there is no point to keep yet
         status, error = Status.CRASHED, exception
     if watch.bad_start:
         msg = f"the total loss is {watch.bad_start} at the start, so there is nothing to follow"
@@ -169,7 +171,7 @@ class _Drive(Generic[S]):
             status = state.status or status
             if status is Status.MAX_STEPS or self.watch.best.theta is leg_start:
                 break
-            if status is Status.GRADIENT and self._at_best(state):
+            if status is Status.OWN or (status is Status.GRADIENT and self._at_best(state)):
                 break  # this depends on the point alone: a fresh start would say the same
             state = self._begin()
         return status
@@ -197,11 +199,12 @@ class _Drive(Generic[S]):
 
     def _verdict(self, state: S) -> Status | None:
         """Return why to stop here, or None."""
-        if not np.all(np.isfinite(state.gradient)):
-            return Status.NO_GRADIENT
-        change = relative_gradient(state.theta, state.gradient, self.bounds, floor=1.0)
-        if change <= self.gradient_tolerance * abs(state.value):
-            return Status.GRADIENT
+        if state.gradient.size:
+            if not np.all(np.isfinite(state.gradient)):
+                return Status.NO_GRADIENT
+            change = relative_gradient(state.theta, state.gradient, self.bounds, floor=1.0)
+            if change <= self.gradient_tolerance * abs(state.value):
+                return Status.GRADIENT
         if self.max_steps is not None and self.steps >= self.max_steps:
             return Status.MAX_STEPS
         return None
@@ -232,7 +235,7 @@ class _Drive(Generic[S]):
 
 def _norm(theta: Floats, gradient: Floats | None, bounds: Bounds) -> float:
     """Return the Euclidean norm of the gradient over the free variables, nan if unknown."""
-    if gradient is None:
+    if gradient is None or not gradient.size:
         return float("nan")
     with np.errstate(over="ignore", invalid="ignore"):
         free = bounds.free(theta, gradient)

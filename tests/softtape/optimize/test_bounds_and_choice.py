@@ -85,5 +85,9 @@ def test_the_registry_cannot_be_changed():
 
 
 def test_only_convergence_counts_as_converged():
-    assert {s for s in Status if s.converged} == {Status.GRADIENT, Status.STEP}
+    assert {s for s in Status if s.converged} == {
+        Status.GRADIENT,
+        Status.STEP,
+        Status.OWN,
+    }
     assert len({s.sentence for s in Status}) == len(Status)
