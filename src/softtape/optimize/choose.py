@@ -66,7 +66,8 @@ def choose(name: str, *, n_params: int, has_residuals: bool) -> tuple[Optimizer[
     if name in _OF_SQUARES and not has_residuals:
         msg = (
             f"optimizer {name!r} needs every loss to be a sum of squares, and at least one of "
-            "these is not; return squared residuals from each soft test, or choose 'lbfgs' or 'auto'"
+            "these is not; return squared residuals from each soft test, or choose 'lbfgs' or "
+            "'auto'"
         )
         raise SoftError(msg)
     return OPTIMIZERS[name](), "asked for by name"
