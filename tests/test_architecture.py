@@ -37,10 +37,12 @@ ORDER = [
     "singles",
     "chunks",
     "groups",
+    "components",
     "optimize",
     "objective",
 ]
 APART = {
+    "components": {"components"},
     "optimize": {"errors", "optimize"},
     "_store_format": {"errors", "_store_format"},
     "store": {"errors", "_store_format", "store"},

@@ -3,7 +3,7 @@
 import pytest
 
 from pytest_soft.report.progress import Progress, worth_a_line
-from softtape.optimize import Progress as Step
+from pytest_soft.solve import FitProgress as Step
 
 
 class Reporter:
