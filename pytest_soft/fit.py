@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from pytest_soft.collect import Options
+from pytest_soft.component import Component
 from pytest_soft.solve import FitProgress, Goal, Solution, solve, without_slope
 from pytest_soft.summary import ComponentFit, FitSummary, ParamChange, Trouble
 from pytest_soft.trace import Traces, Tracing, first_non_finite
@@ -397,6 +398,7 @@ def _component_fits(solution: Solution) -> list[ComponentFit]:
             tests=[term.name for term in component.terms],
             before=component.before,
             after=component.after,
+            end=_end(component),
             outcome=component.status.sentence if component.status else "",
             optimizer=component.optimizer,
             reason=component.reason,
@@ -406,6 +408,14 @@ def _component_fits(solution: Solution) -> list[ComponentFit]:
         )
         for component in solution.components
     ]
+
+
+def _end(component: Component) -> str:
+    if component.status is Status.THRESHOLD:
+        return "threshold"
+    if component.status is not None:
+        return component.status.sentence.partition(":")[0]
+    return "failed" if component.error else "not begun"
 
 
 def _change(param: Param, old: Any, new: Any) -> ParamChange:

@@ -143,10 +143,9 @@ class Solution:
         asked = {f"{c.optimizer} ({c.reason})" for c in self.components if c.status}
         if len(asked) <= 1:
             return "".join(asked)
-        counts = Counter(c.optimizer for c in self.components if c.status)
-        (first, count), *others = counts.most_common()
-        shown = [f"{first} for {count} components", *(f"{name} for {n}" for name, n in others)]
-        return f"{', '.join(shown)}, as suits each"
+        counts = Counter(c.optimizer for c in self.components if c.status).most_common()
+        shown = ", ".join(f"{name} for {count}" for name, count in counts)
+        return f"{shown} of the components, as suits each"
 
     @property
     def steps(self) -> int:

@@ -57,8 +57,11 @@ class ComponentFit:
         Its part of 𝓛 at the start.
     after
         Its part of 𝓛 at the best point, as the tape computes it.
+    end
+        How it ended, in a word: ``converged``, ``threshold``, ``stopped`` or ``failed``, or
+        ``not begun``.
     outcome
-        Why it ended, in words; empty where it did not begin.
+        Why, in words; empty where there is nothing more to say.
     optimizer
         Which optimizer.
     reason
@@ -75,6 +78,7 @@ class ComponentFit:
     tests: list[str]
     before: float
     after: float
+    end: str
     outcome: str
     optimizer: str
     reason: str

@@ -156,10 +156,10 @@ def _component_lines(components: Sequence[ComponentFit], verbosity: int) -> Iter
     yield f"         as {len(components)} components that share no test and no Param", {}
     shown = components
     if len(components) > _MOST and verbosity < 1:
-        shown = sorted(components, key=lambda c: (c.outcome.startswith("converged"), -c.after))
+        shown = sorted(components, key=lambda c: (c.end in ("converged", "threshold"), -c.after))
         shown = shown[:_WORST]
     rows = [("tests", "loss", "by", "steps", "end"), *map(_cells, shown)]
-    if len({c.optimizer for c in components}) == 1:
+    if len({c.optimizer for c in components} - {""}) <= 1:  # said above
         rows = [(*row[:2], *row[3:]) for row in rows]
     formats = [
         f"{'>' if column[0] in ('tests', 'steps') else '<'}{max(map(len, column))}"
@@ -179,9 +179,8 @@ def _component_lines(components: Sequence[ComponentFit], verbosity: int) -> Iter
 def _cells(component: ComponentFit) -> tuple[str, ...]:
     """Return a row of the table of components, without its title."""
     loss = f"{component.before:.3g} -> {component.after:.3g}"
-    end, colon, _ = (component.outcome or "failed:").partition(":")
     steps, tests = str(component.steps), str(len(component.tests))
-    return tests, loss, component.optimizer, steps, end if colon else "threshold"
+    return tests, loss, component.optimizer, steps, component.end
 
 
 def _cut(text: str, most: int) -> str:

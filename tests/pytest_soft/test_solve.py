@@ -7,7 +7,7 @@ from pytest_soft.solve import Goal, solve
 from pytest_soft.values import group_by_key, set_values
 from softtape import Param, SoftError
 from softtape.objective import Term
-from softtape.param import assign, declared, peek
+from softtape.param import assign, peek
 from softtape.tape import Tape
 
 a = Param(1.0)
@@ -179,15 +179,6 @@ def test_ctrl_c_keeps_the_best():
     assert solution.after < solution.before
     assert solution.after == calls[-1]
     assert peek(a) == next(iter(solution.values.values()))
-
-
-def test_group_by_key_leaves_frozen_and_nameless_out():
-    frozen = Param(1.0, name="solve_frozen", frozen=True)
-    Param(1.0)
-    groups = group_by_key([a.key, frozen.key])
-    assert groups[a.key] == [a]
-    assert groups[frozen.key] == []
-    assert frozen in declared()
 
 
 def test_a_start_that_an_engine_cannot_compute_says_why():
