@@ -35,7 +35,7 @@ from typing import Any
 import numpy as np
 
 from pytest_soft.component import Component, layout_of
-from pytest_soft.values import group_by_key, set_values
+from pytest_soft.values import Groups, group_by_key, set_values
 from softtape.components import connected
 from softtape.objective import Layout, Objective, ShapeOfProblemChanged, Term
 from softtape.optimize import Progress, Status
@@ -299,10 +299,16 @@ class _Run:
     def _add(
         self, terms: Sequence[Term], keys: Iterable[str], values: Mapping[str, Any]
     ) -> Component:
-        groups = {key: self._groups[key] for key in keys}
+        groups = self._grouped(keys)
         component = Component(terms, groups, {k: values[k] for k in groups}, self._goal.engine)
         self._components[component] = None
         return component
+
+    def _grouped(self, keys: Iterable[str]) -> Groups:
+        unknown = set(keys) - self._groups.keys()  # reached by a path that was not taken before
+        if unknown:
+            self._groups |= group_by_key(unknown)
+        return {key: self._groups[key] for key in keys}
 
     def _ordered(self) -> list[Component]:
         return sorted(self._components, key=lambda c: self._places[c.terms[0]])
@@ -323,7 +329,6 @@ class _Run:
         It may meet none: where its tests show no residuals any more, or reach a new Param.
         """
         values = {key: v for term in component.terms for key, v in term.starts.items()}
-        self._groups |= group_by_key(values.keys() - self._groups.keys())
         self._start = {**values, **self._start}
         met = [c for c in self._components if not values.keys().isdisjoint(c.values)]
         for other in met:
@@ -429,8 +434,7 @@ class _Run:
         """Return the loss of a test that takes no part; inf where it cannot be evaluated."""
         while True:
             known = {**term.starts, **values}
-            groups = group_by_key(term.starts)
-            objective = Objective([term], layout_of(groups))
+            objective = Objective([term], layout_of(self._grouped(term.starts)))
             try:
                 return float(objective.losses(objective.layout.pack(known))[0])
             except ShapeOfProblemChanged:
