@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -14,14 +15,16 @@ import numpy as np
 import pytest
 
 from pytest_soft.collect import Options
-from pytest_soft.solve import Goal, Groups, Solution, group_by_key, set_values, solve, without_slope
-from pytest_soft.summary import FitSummary, ParamChange, Trouble
+from pytest_soft.component import Component
+from pytest_soft.solve import FitProgress, Goal, Solution, solve, without_slope
+from pytest_soft.summary import ComponentFit, FitSummary, ParamChange, Trouble
 from pytest_soft.trace import Traces, Tracing, first_non_finite
+from pytest_soft.values import Groups, group_by_key, set_values
 from softtape import Param, SoftError, store
 from softtape.errors import ParamWarning
 from softtape.graph import CONSTANT, Graph
 from softtape.objective import Term, TrialError
-from softtape.optimize import Progress, Status
+from softtape.optimize import Status
 from softtape.param import declared, forget, peek, starting_value, stored_or_declared
 from softtape.patches import following as numpy_and_math_follow
 
@@ -78,7 +81,7 @@ class Fit:
         seed: int = 0,
         dry_run: bool = False,
         writes: bool = True,
-        callback: Callable[[Progress], None] | None = None,
+        callback: Callable[[FitProgress], None] | None = None,
     ) -> None:
         """Prepare; nothing runs yet."""
         self._tests = tests
@@ -127,10 +130,12 @@ class Fit:
             raise
         groups = group_by_key(list(solution.values))
         old = {key: stored_or_declared(params[0]) for key, params in groups.items()}
-        if not solution.improved:  # a move on level ground is not worth a diff
-            kept = {key: solution.values[key] if v is None else v for key, v in old.items()}
-            solution = replace(solution, values=kept)
-            set_values(groups, kept)
+        _forget(key for c in solution.components if not c.started for key in c.values)
+        level = {key for c in solution.components if not c.improved for key in c.values}
+        # a move on level ground is not worth a diff
+        kept = {key: v for key, v in old.items() if v is not None and key in level}
+        solution = replace(solution, values={**solution.values, **kept})
+        set_values(groups, solution.values)
         self.values = solution.values
         self._report(solution, terms, groups, old)
         self._store(groups, old)
@@ -216,43 +221,54 @@ class Fit:
     def _report(
         self, solution: Solution, terms: Sequence[Term], groups: Groups, old: Mapping[str, Any]
     ) -> None:
-        summary, result = self.summary, solution.result
+        summary = self.summary
         summary.before, summary.after = solution.before, solution.after
         summary.losses = {t.name: v for t, v in zip(terms, solution.losses, strict=True)}
-        summary.outcome = result.status.sentence
-        summary.optimizer = f"{result.optimizer} ({solution.reason})"
+        summary.outcome, summary.optimizer = solution.outcome, solution.optimizer
         summary.steps, summary.evaluations = solution.steps, solution.evaluations
         summary.retraces = solution.retraces
         summary.params = [
             _change(params[0], old[key], solution.values[key]) for key, params in groups.items()
         ]
-        summary.interrupted = result.status is Status.INTERRUPTED
-        if result.error is not None:
-            text = f"{type(result.error).__name__}: {result.error}"
-            self._trouble("the fit crashed; the best point so far is kept", text)
+        summary.components = _component_fits(solution)
+        summary.interrupted = solution.status is Status.INTERRUPTED
+        self._report_failures(solution)
         if solution.last_failure:
             summary.notes.append(
                 "some trial points could not be evaluated, the last because "
                 f"{solution.last_failure}"
             )
-        flat = self._without_slope(solution, terms, groups, old)
+        flat = self._without_slope(solution, groups, old)
         if flat:
             summary.notes.append(_NO_SLOPE.format(", ".join(flat)))
         summary.notes += _orphans(groups)
-        unreached = _unreached(set(groups))
+        reached = {key for component in solution.components for key in component.values}
+        unreached = _unreached(reached | set(groups))
         if unreached:
             summary.notes.append("reached by no selected soft test: " + ", ".join(unreached))
 
     def _without_slope(
-        self, solution: Solution, terms: Sequence[Term], groups: Groups, old: Mapping[str, Any]
+        self, solution: Solution, groups: Groups, old: Mapping[str, Any]
     ) -> list[str]:
         """Return the names of the Params that the fit could not move, for want of a slope."""
         values = solution.values
         still = [k for k in groups if old[k] is None or np.array_equal(values[k], old[k])]
-        if not (still and solution.after and solution.result.status.converged):
-            return []
-        flat = without_slope(terms, values, self._goal.engine)
+        flat = without_slope(solution, still)
         return [groups[key][0].name for key in still if key in flat]
+
+    def _report_failures(self, solution: Solution) -> None:
+        """Tell of the components that could not be fitted, or not to the end."""
+        several = len(solution.components) > 1
+        for component, fit in zip(solution.components, self.summary.components, strict=True):
+            if component.error is None:
+                continue
+            whose = f" of {fit.title}" if several else ""
+            if component.started:
+                title = f"the fit{whose} crashed; the best point so far is kept"
+                text = f"{type(component.error).__name__}: {component.error}"
+            else:
+                title, text = f"the fit{whose} failed", str(component.error)
+            self._trouble(title, text)
 
     def _trouble(self, title: str, text: str) -> None:
         told = [_gist(trouble.text) for trouble in self.summary.troubles]
@@ -366,6 +382,40 @@ def _unreached(reached: set[str]) -> list[str]:
         if key not in reached:
             found[key] = name
     return list(found.values())
+
+
+def _component_fits(solution: Solution) -> list[ComponentFit]:
+    """Return what happened in each component, its Params by names that tell them apart."""
+    groups = group_by_key(key for c in solution.components for key in c.values)
+    shared = Counter(params[0].name for params in groups.values())
+    names = {
+        key: p[0].name if shared[p[0].name] == 1 else f"{Path(p[0].file or '').stem}.{p[0].name}"
+        for key, p in groups.items()
+    }
+    return [
+        ComponentFit(
+            params=[names[key] for key in component.values],
+            tests=[term.name for term in component.terms],
+            before=component.before,
+            after=component.after,
+            end=_end(component),
+            outcome=component.status.sentence if component.status else "",
+            optimizer=component.optimizer,
+            reason=component.reason,
+            steps=component.steps,
+            evaluations=component.evaluations,
+            retraces=component.retraces,
+        )
+        for component in solution.components
+    ]
+
+
+def _end(component: Component) -> str:
+    if component.status is Status.THRESHOLD:
+        return "threshold"
+    if component.status is not None:
+        return component.status.sentence.partition(":")[0]
+    return "failed" if component.error else "not begun"
 
 
 def _change(param: Param, old: Any, new: Any) -> ParamChange:

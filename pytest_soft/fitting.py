@@ -12,9 +12,10 @@ from pytest_soft.fit import Fit
 from pytest_soft.report.progress import Progress
 from pytest_soft.run import RUN
 from pytest_soft.settings import runs_tests
-from pytest_soft.solve import Goal, group_by_key, set_values
+from pytest_soft.solve import Goal
 from pytest_soft.summary import FitSummary
 from pytest_soft.trace import AT_IMPORT, TRACING, in_fixture, read_by
+from pytest_soft.values import group_by_key, set_values
 from softtape.tape import set_reader
 
 __all__ = ["Fitting"]

@@ -1,33 +1,58 @@
-"""Fill in the blanks: from traced tests to the best values found. Knows nothing of pytest."""
+"""Fill in the blanks: from traced tests to the best values found. Knows nothing of pytest.
+
+Tests and Params that share nothing are fits of their own, the connected components of the graph of
+who reaches whom (:mod:`softtape.components`): each gets the optimizer that suits it, and none waits
+for the steps that another one needs. How they make up one fit:
+
+* A threshold T is on the sum. Each component first stops at an equal share of T, or where the
+  total is at T whatever its own part; if all get there, so does the sum. Where one ends above its
+  share, those that stopped early go on, one after the other, until the total is at T or all have
+  converged. Tests above thresholds of their own send their component on to convergence. So no
+  order of components leaves a total above T that another order would reach.
+* The limit on steps holds for each component: a step of one is no step of the others. The time
+  limit is on the whole fit: each gets an equal share of the time left when its turn comes, and
+  those that need more go on with what the others did not use.
+* Ctrl-C ends all; every component keeps its best point. One that fails or crashes ends alone.
+* A path that reaches a new Param joins the components on both sides into one, which goes on from
+  their best points; the others are not touched.
+* Tests that reach no Param belong to none; their losses count in 𝓛. Params that only tests of
+  weight 0 reach keep their values.
+
+Components are fitted one after the other, in the order of their first tests. Threads would not pay:
+small ones are bound by Python's lock, large ones use all cores by themselves, and a test that is
+traced again needs the process to itself.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from softtape import Param, SoftError
+from pytest_soft.component import Component, layout_of
+from pytest_soft.values import Groups, group_by_key, set_values
+from softtape.components import connected
 from softtape.objective import Layout, Objective, ShapeOfProblemChanged, Term
-from softtape.optimize import Bounds, Progress, Result, Status, choose, minimize
-from softtape.param import assign, declared
+from softtape.optimize import Progress, Status
 
-__all__ = [
-    "Goal",
-    "Solution",
-    "as_declared",
-    "group_by_key",
-    "set_values",
-    "solve",
-    "without_slope",
-]
+__all__ = ["FitProgress", "Goal", "Solution", "solve", "without_slope"]
 
-# relative to the total loss; least squares converges to rounding in a few steps more
-_GRADIENT_TOLERANCE = {"lm": 1e-12}
-
-Groups = Mapping[str, Sequence[Param]]
+# which outcome of a component is that of the fit, where they differ
+_GRAVEST = (
+    Status.CRASHED,
+    Status.FAILED,
+    Status.NO_GRADIENT,
+    Status.TIMEOUT,
+    Status.MAX_STEPS,
+    Status.THRESHOLD,
+    Status.STEP,
+    Status.GRADIENT,
+)
 
 
 @dataclass(frozen=True)
@@ -41,7 +66,7 @@ class Goal:
     threshold
         𝓛 to reach, or None to run to convergence.
     max_steps
-        Most accepted steps, or None.
+        Most accepted steps of each component, or None.
     timeout
         Most seconds, or None.
     engine
@@ -56,80 +81,87 @@ class Goal:
 
 
 @dataclass(frozen=True)
+class FitProgress(Progress):
+    """What the callback is told after each step: values are totals, steps count all components.
+
+    Attributes
+    ----------
+    component
+        Which component stepped, from 1.
+    components
+        How many there are.
+    """
+
+    component: int = 1
+    components: int = 1
+
+
+@dataclass(frozen=True)
 class Solution:
     """How a fit ended.
 
     Attributes
     ----------
     values
-        Best value of each Param by key.
+        Best value of each Param by key; without those of components that could not be started.
     losses
         Loss of each test there, as the tape computes it.
     before
         𝓛 at the start.
     after
         𝓛 at the best point.
-    result
-        What the optimizer's loop reported last.
-    reason
-        Why this optimizer was chosen.
-    steps
-        Accepted steps.
-    evaluations
-        Evaluations of 𝓛 or its derivatives.
+    status
+        Why it ended: interrupted, at the threshold, or else the gravest of its components.
     retraces
         How often a test was traced again because its path changed.
-    last_failure
-        Why a trial point could not be evaluated, if there was one.
+    components
+        The components, in the order of their first tests.
     """
 
     values: Mapping[str, Any]
     losses: Sequence[float]
     before: float
     after: float
-    result: Result
-    reason: str
-    steps: int
-    evaluations: int
+    status: Status
     retraces: int
-    last_failure: str | None
+    components: Sequence[Component]
 
     @property
-    def improved(self) -> bool:
-        """Whether the best point is better than the start."""
-        return self.after < self.before
+    def outcome(self) -> str:
+        """Why it ended, in words."""
+        fitted = [c.status for c in self.components if c.started]
+        same = fitted.count(self.status)
+        if self.status in (Status.THRESHOLD, Status.INTERRUPTED) or same == len(fitted):
+            return self.status.sentence
+        if self.status.converged:
+            return "converged: each component by itself"
+        return f"{same} of {len(fitted)} components {self.status.sentence}"
 
+    @property
+    def optimizer(self) -> str:
+        """Which optimizer, and why; or which ones."""
+        asked = {f"{c.optimizer} ({c.reason})" for c in self.components if c.status}
+        if len(asked) <= 1:
+            return "".join(asked)
+        counts = Counter(c.optimizer for c in self.components if c.status).most_common()
+        shown = ", ".join(f"{name} for {count}" for name, count in counts)
+        return f"{shown} of the components, as suits each"
 
-def group_by_key(keys: Sequence[str]) -> dict[str, list[Param]]:
-    """Return the Params with these keys, sorted by key.
+    @property
+    def steps(self) -> int:
+        """Accepted steps of all components."""
+        return sum(component.steps for component in self.components)
 
-    Several Params have one key where their module was imported under several names.
-    """
-    groups: dict[str, list[Param]] = {key: [] for key in sorted(keys)}
-    for param in declared():
-        try:
-            key = param.key
-        except SoftError:  # has no name: no test can have reached it
-            continue
-        if key in groups and not param.frozen:
-            groups[key].append(param)
-    return groups
+    @property
+    def evaluations(self) -> int:
+        """Evaluations of single components, in all."""
+        return sum(component.evaluations for component in self.components)
 
-
-def set_values(groups: Groups, values: Mapping[str, Any]) -> None:
-    """Give each Param its value, in its own dtype."""
-    for key, params in groups.items():
-        for param in params:
-            assign(param, as_declared(param, values[key]))
-
-
-def as_declared(param: Param, value: Any) -> NDArray[Any]:
-    """Return ``value`` in the dtype of ``param``, not rounded out of its bounds."""
-    wide = np.asarray(value)
-    cast = wide.astype(param.dtype)
-    lower, upper = param.bounds
-    cast = np.where(cast > upper, np.nextafter(cast, -np.inf, dtype=param.dtype), cast)
-    return np.where(cast < lower, np.nextafter(cast, np.inf, dtype=param.dtype), cast)
+    @property
+    def last_failure(self) -> str | None:
+        """Why a trial point could not be evaluated, if there was one."""
+        failures = [c.last_failure for c in self.components if c.last_failure]
+        return failures[-1] if failures else None
 
 
 def solve(
@@ -138,7 +170,7 @@ def solve(
     goal: Goal,
     *,
     limits: Mapping[str, float | None] | None = None,
-    callback: Callable[[Progress], None] | None = None,
+    callback: Callable[[FitProgress], None] | None = None,
 ) -> Solution:
     """Minimise 𝓛 over the Params that the tests reach; the Params end at the best values.
 
@@ -158,101 +190,261 @@ def solve(
     Raises
     ------
     SoftError
-        The optimizer does not fit the losses, or the start has no finite loss.
+        No component can be fitted: the optimizer does not fit the losses, or the start has no
+        finite loss. Where others can, it is the ``error`` of the component.
     """
-    # tests that are only measured must not disturb the fit where they cannot be evaluated
-    counted = [term for term in terms if term.weight]
-    before: float | None = None
-    steps = evaluations = 0
-    remaining, threshold = goal.timeout, goal.threshold
-    while True:
-        groups = group_by_key(sorted(start))
-        problem = _problem(counted, groups, goal.engine)
-        theta = problem.layout.pack(start)
-        before = problem.value(theta) if before is None else before
-        if not np.isfinite(before) and problem.last_failure:
-            raise SoftError(f"𝓛 cannot be computed at the start: {problem.last_failure}")
-        with_residuals = problem.has_residuals
-        optimizer, reason = choose(
-            goal.optimizer, n_params=theta.size, has_residuals=with_residuals
-        )
-        with np.errstate(all="ignore"):  # a trial point may be far out
-            result = minimize(
-                problem,
-                theta,
-                optimizer=optimizer,
-                bounds=_bounds(groups, problem.layout),
-                threshold=threshold,
-                max_steps=None if goal.max_steps is None else goal.max_steps - steps,
-                timeout=remaining,
-                callback=callback,
-            )
-        steps, evaluations = steps + result.steps, evaluations + result.evaluations
-        remaining = None if remaining is None else max(remaining - result.seconds, 0.0)
-        values = problem.layout.unpack(result.theta)
-        # what counts is the loss at the numbers that are kept
-        values = {key: as_declared(groups[key][0], value) for key, value in values.items()}
-        theta = problem.layout.pack(values)
-        set_values(groups, values)
-        if isinstance(result.error, ShapeOfProblemChanged):
-            start = {**{key: v for t in terms for key, v in t.starts.items()}, **values}
-            continue
-        losses = _losses(terms, problem, theta)
-        if result.status is Status.THRESHOLD and _misses(terms, losses, limits):
-            start, threshold = values, None
-            continue
+    run = _Run(terms, start, goal, limits or {}, callback)
+    run.fit()
+    return run.solution()
+
+
+def without_slope(solution: Solution, still: Collection[str]) -> set[str]:
+    """Return which Params, of those that did not move, the fit could not move for want of a slope.
+
+    Parameters
+    ----------
+    solution
+        How the fit ended.
+    still
+        The keys of those that did not move.
+    """
+    reached = {key for component in solution.components for key in component.values}
+    flat = set(still) - reached if solution.after else set()
+    for component in solution.components:
+        converged = component.status is not None and component.status.converged
+        if converged and component.after and not component.values.keys().isdisjoint(still):
+            flat |= component.without_slope() & set(still)
+    return flat
+
+
+class _Run:
+    """The components of one fit, and what they have in common: the goal and the clock."""
+
+    def __init__(
+        self,
+        terms: Sequence[Term],
+        start: Mapping[str, Any],
+        goal: Goal,
+        limits: Mapping[str, float | None],
+        callback: Callable[[FitProgress], None] | None,
+    ) -> None:
+        """Find the components; nothing is evaluated yet."""
+        self._began = time.monotonic()
+        self._terms = terms
+        self._places = {term: place for place, term in enumerate(terms)}
+        self._start = dict(start)
+        self._goal = goal
+        self._limits = {name: limit for name, limit in limits.items() if limit is not None}
+        self._callback = callback
+        self._groups = group_by_key(start)
+        # tests that are only measured must not disturb the fit where they cannot be evaluated
+        counted = [term for term in terms if term.weight]
+        self._fixed = Objective([term for term in counted if not term.starts], Layout({}))
+        self._offset = self._fixed.value(np.zeros(0))
+        self._components: dict[Component, None] = {}  # a set with an order
+        for found in connected([term.starts for term in counted]):
+            self._add([counted[number] for number in found.tests], found.keys, self._start)
+        self._share: float | None = None
+        self._steps = 0
+        self._reported = self._interrupted = False
+
+    def fit(self) -> None:
+        """Fit each component, again where it needs more, until the goal is reached."""
+        for component in list(self._components):
+            if component in self._components:  # else it was joined to another one
+                self._measure(component)
+        limit, waiting = self._goal.threshold, self._ordered()
+        if limit is not None and waiting and np.isfinite(self._sum()):
+            self._share = (limit - self._offset) / len(waiting)
+        waiting = [component for component in waiting if component.started]
+        try:
+            for turn in count():
+                self._take_turns(waiting, turn)
+                above = limit is None or self._sum() > limit
+                waiting = [c for c in self._ordered() if self._wants_more(c, above)]
+                if not waiting:
+                    break
+        except KeyboardInterrupt:
+            self._interrupted = True
+
+    def solution(self) -> Solution:
+        """Return how it ended; the Params get the best values."""
+        components = self._ordered()
+        if components and not any(component.started for component in components):
+            raise next(c.error for c in components if c.error)
+        values = dict(self._start)
+        for component in components:
+            values |= component.values
+        losses = dict(zip(self._fixed.terms, self._fixed.losses(np.zeros(0)), strict=True))
+        for component in components:
+            losses |= zip(component.terms, component.losses, strict=True)
+        losses |= {term: self._measured(term, values) for term in self._terms if not term.weight}
+        for component in components:
+            if not component.started:
+                for key in component.values:
+                    del values[key]
+        set_values({key: self._groups[key] for key in values}, values)
         return Solution(
             values=values,
-            losses=losses,
-            before=before,
-            after=problem.value(theta),
-            result=result,
-            reason=reason,
-            steps=steps,
-            evaluations=evaluations,
-            retraces=sum(term.traces - 1 for term in terms),
-            last_failure=problem.last_failure,
+            losses=[float(losses[term]) for term in self._terms],
+            before=sum((c.before for c in components), self._offset),
+            after=self._sum(),
+            status=self._status(components),
+            retraces=sum(term.traces - 1 for term in self._terms),
+            components=components,
         )
 
+    # ---- which components there are
 
-def without_slope(terms: Sequence[Term], values: Mapping[str, Any], engine: str) -> set[str]:
-    """Return the keys of the Params whose derivatives of 𝓛 are all exactly zero at ``values``."""
-    counted = [term for term in terms if term.weight]
-    problem = _problem(counted, group_by_key(list(values)), engine)
-    with np.errstate(all="ignore"):
-        _, gradient = problem.value_and_gradient(problem.layout.pack(values))
-    return {key for key, part in problem.layout.unpack(gradient).items() if not np.any(part)}
+    def _add(
+        self, terms: Sequence[Term], keys: Iterable[str], values: Mapping[str, Any]
+    ) -> Component:
+        groups = self._grouped(keys)
+        component = Component(terms, groups, {k: values[k] for k in groups}, self._goal.engine)
+        self._components[component] = None
+        return component
 
+    def _grouped(self, keys: Iterable[str]) -> Groups:
+        unknown = set(keys) - self._groups.keys()  # reached by a path that was not taken before
+        if unknown:
+            self._groups |= group_by_key(unknown)
+        return {key: self._groups[key] for key in keys}
 
-def _problem(terms: Sequence[Term], groups: Groups, engine: str) -> Objective:
-    shapes = {key: params[0].shape for key, params in groups.items()}
-    narrow = frozenset(k for k, params in groups.items() if params[0].dtype == np.float32)
-    return Objective(terms, Layout(shapes, narrow), engine)
+    def _ordered(self) -> list[Component]:
+        return sorted(self._components, key=lambda c: self._places[c.terms[0]])
 
+    def _measure(self, component: Component) -> Component:
+        """Evaluate where a component starts; return it, or what it was joined to there."""
+        while True:
+            try:
+                component.measure()
+            except ShapeOfProblemChanged:
+                component = self._joined(component)
+            else:
+                return component
 
-def _losses(terms: Sequence[Term], problem: Objective, theta: NDArray[np.float64]) -> list[float]:
-    """Return the loss of each test, without its weight; inf where it cannot be evaluated."""
-    measured = [Objective([term], problem.layout) for term in terms if not term.weight]
-    found = dict(zip(problem.terms, problem.losses(theta), strict=True))
-    found |= {each.terms[0]: each.losses(theta)[0] for each in measured}
-    return [float(found[term]) for term in terms]  # numpy's do not travel from a worker
+    def _joined(self, component: Component) -> Component:
+        """Put one in place of a component whose tests reach more than they did, and of those met.
 
+        It may meet none: where its tests show no residuals any more, or reach a new Param.
+        """
+        values = {key: v for term in component.terms for key, v in term.starts.items()}
+        self._start = {**values, **self._start}
+        met = [c for c in self._components if not values.keys().isdisjoint(c.values)]
+        for other in met:
+            values |= other.values
+            del self._components[other]
+        terms = sorted((t for c in met for t in c.terms), key=self._places.__getitem__)
+        joined = self._add(terms, sorted(values), values)
+        joined.follow(met)
+        return joined
 
-def _bounds(groups: Groups, layout: Layout) -> Bounds:
-    return Bounds(
-        *(
-            layout.pack({key: params[0].bounds[side] for key, params in groups.items()})
-            for side in (0, 1)
-        )
-    )
+    # ---- turns
 
+    def _take_turns(self, waiting: Sequence[Component], turn: int) -> None:
+        """Fit each of these from the best point it has."""
+        numbers = {component: number for number, component in enumerate(self._ordered(), 1)}
+        total = self._sum()
+        for place, component in enumerate(waiting):
+            number = numbers[component]
+            while component in self._components:  # else it was joined to another one
+                others = total - component.after
+                left = self._time_left()
+                steps = component.steps
+                component.fit(
+                    self._goal.optimizer,
+                    threshold=self._threshold(component, turn, others),
+                    max_steps=self._goal.max_steps,
+                    timeout=None if left is None else left / (len(waiting) - place),
+                    callback=self._report(number, others),
+                )
+                self._steps += component.steps - steps
+                if not isinstance(component.error, ShapeOfProblemChanged):
+                    total = others + component.after
+                    break
+                component = self._measure(self._joined(component))
+                total = self._sum()
+            if component.status is Status.INTERRUPTED:
+                raise KeyboardInterrupt
 
-def _misses(
-    terms: Sequence[Term], losses: Sequence[float], limits: Mapping[str, float | None] | None
-) -> bool:
-    """Whether a single test is above its own threshold."""
-    for term, loss in zip(terms, losses, strict=True):
-        limit = (limits or {}).get(term.name)
-        if limit is not None and loss > limit:
-            return True
-    return False
+    def _threshold(self, component: Component, turn: int, others: float) -> float | None:
+        """Return where a component may stop, for its own part of 𝓛."""
+        limit = self._goal.threshold
+        if limit is None or self._share is None:
+            return None
+        if turn == 0:
+            return max(self._share, limit - others)
+        stopped = component.status is Status.THRESHOLD
+        if stopped and (turn > 1 or self._misses(component)):  # perhaps by rounding to float32
+            return None
+        return limit - others
+
+    def _wants_more(self, component: Component, above: bool) -> bool:
+        """Whether a component stopped before it was done, and can go on.
+
+        ``above`` tells whether the total is above the threshold, or there is none.
+        """
+        if component.status is Status.TIMEOUT and not self._time_left():
+            return False
+        stopped = component.status in (Status.THRESHOLD, Status.TIMEOUT)
+        return stopped and (above or self._misses(component))
+
+    def _sum(self) -> float:
+        return sum((component.after for component in self._components), self._offset)
+
+    def _misses(self, component: Component) -> bool:
+        """Whether a single test is above its own threshold."""
+        if not self._limits:
+            return False
+        limits = (self._limits.get(term.name, np.inf) for term in component.terms)
+        return any(loss > most for loss, most in zip(component.losses, limits, strict=True))
+
+    def _time_left(self) -> float | None:
+        if self._goal.timeout is None:
+            return None
+        return max(self._began + self._goal.timeout - time.monotonic(), 0.0)
+
+    # ---- the whole
+
+    def _report(self, number: int, others: float) -> Callable[[Progress], None] | None:
+        """Return what tells the callback of the steps of one component."""
+        callback, before = self._callback, self._steps
+        if callback is None:
+            return None
+
+        def report(progress: Progress) -> None:
+            if self._reported and progress.step == 0:
+                return  # nothing moved
+            self._reported = True
+            whole = FitProgress(
+                step=before + progress.step,
+                value=others + progress.value,
+                best_value=others + progress.best_value,
+                gradient_norm=progress.gradient_norm,
+                description=progress.description,
+                seconds=time.monotonic() - self._began,
+                component=number,
+                components=len(self._components),
+            )
+            callback(whole)
+
+        return report
+
+    def _measured(self, term: Term, values: Mapping[str, Any]) -> float:
+        """Return the loss of a test that takes no part; inf where it cannot be evaluated."""
+        while True:
+            known = {**term.starts, **values}
+            objective = Objective([term], layout_of(self._grouped(term.starts)))
+            try:
+                return float(objective.losses(objective.layout.pack(known))[0])
+            except ShapeOfProblemChanged:
+                continue  # once for each Param that it reaches on the way
+
+    def _status(self, components: Sequence[Component]) -> Status:
+        if self._interrupted:
+            return Status.INTERRUPTED
+        limit = self._goal.threshold
+        if limit is not None and self._sum() <= limit and not any(map(self._misses, components)):
+            return Status.THRESHOLD
+        found = {component.status for component in components}
+        return next((status for status in _GRAVEST if status in found), Status.GRADIENT)

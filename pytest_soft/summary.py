@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
-__all__ = ["FitSummary", "ParamChange", "Trouble"]
+__all__ = ["ComponentFit", "FitSummary", "ParamChange", "Trouble"]
+
+_MOST_NAMES = 3
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,58 @@ class ParamChange:
     new: float | None
     change: float
     at_bound: bool
+
+
+@dataclass(frozen=True)
+class ComponentFit:
+    """The fit of tests and Params that share nothing with the others.
+
+    Attributes
+    ----------
+    params
+        Names of its Params; where modules share names, with that of the module before it.
+    tests
+        Ids of its tests.
+    before
+        Its part of 𝓛 at the start.
+    after
+        Its part of 𝓛 at the best point, as the tape computes it.
+    end
+        How it ended, in a word: ``converged``, ``threshold``, ``stopped`` or ``failed``, or
+        ``not begun``.
+    outcome
+        Why, in words; empty where there is nothing more to say.
+    optimizer
+        Which optimizer.
+    reason
+        Why this one.
+    steps
+        Accepted steps.
+    evaluations
+        Evaluations of its part of 𝓛 or its derivatives.
+    retraces
+        How often one of its tests was traced again because it took another path.
+    """
+
+    params: list[str]
+    tests: list[str]
+    before: float
+    after: float
+    end: str
+    outcome: str
+    optimizer: str
+    reason: str
+    steps: int
+    evaluations: int
+    retraces: int
+
+    @property
+    def title(self) -> str:
+        """Its Params, or the first of many and a count."""
+        more = len(self.params) - _MOST_NAMES
+        if more <= 1:  # a name takes no more room than the count
+            return ", ".join(self.params)
+        return f"{', '.join(self.params[:_MOST_NAMES])} and {more} more"
 
 
 @dataclass(frozen=True)
@@ -77,6 +131,8 @@ class FitSummary:
         How often a test was traced again because it took another path.
     params
         The Params it could move.
+    components
+        The fits it consists of, each of tests and Params that share nothing with the others.
     stored
         Files that were written, or with a dry run would have been.
     unchanged
@@ -107,6 +163,7 @@ class FitSummary:
     seconds: float = 0.0
     retraces: int = 0
     params: list[ParamChange] = field(default_factory=list)
+    components: list[ComponentFit] = field(default_factory=list)
     stored: list[str] = field(default_factory=list)
     unchanged: list[str] = field(default_factory=list)
     dry_run: bool = False
@@ -128,5 +185,6 @@ class FitSummary:
         """Rebuild what :meth:`to_dict` gave."""
         made = cls(**plain)
         made.params = [ParamChange(**{**p, "shape": tuple(p["shape"])}) for p in plain["params"]]
+        made.components = [ComponentFit(**component) for component in plain["components"]]
         made.troubles = [Trouble(**t) for t in plain["troubles"]]
         return made

@@ -37,11 +37,13 @@ ORDER = [
     "singles",
     "chunks",
     "groups",
+    "components",
     "optimize",
     "statistics",
     "objective",
 ]
 APART = {
+    "components": {"components"},
     "optimize": {"errors", "optimize"},
     "statistics": {"errors", "optimize", "statistics"},
     "_store_format": {"errors", "_store_format"},

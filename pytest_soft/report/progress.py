@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import pytest
 
-from softtape.optimize import Progress as Step
+from pytest_soft.solve import FitProgress
 
 __all__ = ["Progress", "worth_a_line"]
 
@@ -40,11 +40,12 @@ class Progress:
             return cls(None, live=False)
         return cls(reporter, live=reporter.isatty and reporter.hasmarkup)
 
-    def __call__(self, step: Step) -> None:
+    def __call__(self, step: FitProgress) -> None:
         """Show one step."""
         if self._reporter is None:
             return
-        text = f"soft-fit: step {step.step}, total loss {step.best_value:.6g}"
+        where = f"component {step.component} of {step.components}, " if step.components > 1 else ""
+        text = f"soft-fit: {where}step {step.step}, total loss {step.best_value:.6g}"
         now = time.monotonic()
         if self._live and now - self._last >= _EVERY:
             self._last = now

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import isnan
 from typing import TypeAlias
 
-from pytest_soft.summary import FitSummary, ParamChange
+from pytest_soft.summary import ComponentFit, FitSummary, ParamChange
 from pytest_soft.verdict import TestLoss, Verdict
 
 __all__ = ["Line", "fold", "summary_lines"]
@@ -15,6 +15,7 @@ __all__ = ["Line", "fold", "summary_lines"]
 Line: TypeAlias = tuple[str, dict[str, bool]]
 
 _INDENT = 9
+_COLUMNS = 80  # of the table of components
 _SPACED = ("PASSED", "FAILED", "soft:")
 _MOST = 10
 _WORST = 3
@@ -131,9 +132,12 @@ def _fit_lines(fit: FitSummary, verbosity: int) -> Iterator[Line]:
     cost = f"{_count(fit.steps, 'step')}, {_count(fit.evaluations, 'evaluation')}"
     yield f"fit      {fit.outcome}", {}
     yield f"         {cost}, {fit.seconds:.2g} s", {}
-    yield f"         by {fit.optimizer}", {}
+    if fit.optimizer:
+        yield f"         by {fit.optimizer}", {}
     if fit.retraces:
         yield f"         {_count(fit.retraces, 'test run')} traced again on another path", {}
+    if len(fit.components) > 1:
+        yield from _component_lines(fit.components, verbosity)
     shown = fit.params if verbosity > 0 else fit.params[:_MOST]
     width = max((len(p.name) for p in shown), default=0)
     for i, param in enumerate(shown):
@@ -145,6 +149,42 @@ def _fit_lines(fit: FitSummary, verbosity: int) -> Iterator[Line]:
         yield f"stored   {would}in {path}", {}
     for path in fit.unchanged:
         yield f"stored   nothing moved in {path}", {}
+
+
+def _component_lines(components: Sequence[ComponentFit], verbosity: int) -> Iterator[Line]:
+    """Yield a table of the components; of many, those that need a look first."""
+    yield f"         as {len(components)} components that share no test and no Param", {}
+    shown = components
+    if len(components) > _MOST and verbosity < 1:
+        shown = sorted(components, key=lambda c: (c.end in ("converged", "threshold"), -c.after))
+        shown = shown[:_WORST]
+    rows = [("tests", "loss", "by", "steps", "end"), *map(_cells, shown)]
+    if len({c.optimizer for c in components} - {""}) <= 1:  # said above
+        rows = [(*row[:2], *row[3:]) for row in rows]
+    formats = [
+        f"{'>' if column[0] in ('tests', 'steps') else '<'}{max(map(len, column))}"
+        for column in zip(*rows, strict=True)
+    ]
+    room = _COLUMNS - _INDENT - sum(int(form[1:]) + 2 for form in formats)
+    titles = [_cut(title, room) for title in ("Params", *(c.title for c in shown))]
+    widest = max(map(len, titles))
+    for title, row in zip(titles, rows, strict=True):
+        cells = [f"{cell:{form}}" for cell, form in zip(row, formats, strict=True)]
+        line = "  ".join([f"{title:{widest}}", *cells]).rstrip()
+        yield f"{'':{_INDENT}}{line}", {"red": True} if row[-1] == "failed" else {}
+    if len(components) > len(shown):
+        yield f"{'':9}and {len(components) - len(shown)} more (-v shows all)", {}
+
+
+def _cells(component: ComponentFit) -> tuple[str, ...]:
+    """Return a row of the table of components, without its title."""
+    loss = f"{component.before:.3g} -> {component.after:.3g}"
+    steps, tests = str(component.steps), str(len(component.tests))
+    return tests, loss, component.optimizer, steps, component.end
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: max(most - 3, 1)]}..."
 
 
 def _preview_lines(fit: FitSummary) -> Iterator[Line]:

@@ -37,6 +37,7 @@ __tracebackhide__ = True  # pytest shows the user's line instead
 Value: TypeAlias = "float | NDArray[Any]"
 
 _DECLARED: list[weakref.ref[Param]] = []
+_NAMED: dict[str, list[weakref.ref[Param]]] = {}  # those called so, in any module
 
 
 class Param(ActsAsValue):
@@ -109,7 +110,9 @@ class Param(ActsAsValue):
         self._spec = frame.f_globals.get("__spec__")
         self._file: str | None = frame.f_globals.get("__file__")
         self._line = frame.f_lineno
-        self._name = name
+        self._name: str | None = None
+        if name is not None:
+            self._call(name)
         self._value: Value | None = None
         self.frozen = bool(frozen)
         self.start: Value | None = None if value is ... else _number_or_array(self, value)
@@ -120,9 +123,13 @@ class Param(ActsAsValue):
     def __set_name__(self, owner: type, name: str) -> None:
         """Take the name of the class attribute it is assigned to."""
         if self._name is None:
-            self._name = f"{owner.__qualname__}.{name}"
+            self._call(f"{owner.__qualname__}.{name}")
 
     # ---- identity
+
+    def _call(self, name: str) -> None:
+        self._name = name
+        _NAMED.setdefault(name, []).append(weakref.ref(self))
 
     @property
     def name(self) -> str:
@@ -134,8 +141,10 @@ class Param(ActsAsValue):
             It has none, or another Param of the module has the same.
         """
         if self._name is None:
-            self._name = _find_name(self, self._namespace or {})
-            _refuse_duplicate(self, self._name)
+            name = _find_name(self, self._namespace or {})
+            self._call(name)
+            _refuse_duplicate(self, name)
+            return name
         return self._name
 
     @property
@@ -453,10 +462,11 @@ def _path_to(param: Param, value: Any, path: str, depth: int) -> str | None:
 
 def _refuse_duplicate(param: Param, name: str) -> None:
     """Raise if another living Param of the same execution of the module has the name."""
-    for other in declared():
+    _NAMED[name] = [ref for ref in _NAMED.get(name, ()) if ref() is not None]
+    for other in [ref() for ref in _NAMED[name]]:
         if (
-            other is not param
-            and other._name == name
+            other is not None
+            and other is not param
             and other._file == param._file is not None
             and other._spec is param._spec  # a reloaded module declares its Params anew
         ):

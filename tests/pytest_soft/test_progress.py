@@ -3,7 +3,7 @@
 import pytest
 
 from pytest_soft.report.progress import Progress, worth_a_line
-from softtape.optimize import Progress as Step
+from pytest_soft.solve import FitProgress as Step
 
 
 class Reporter:
@@ -40,6 +40,13 @@ def test_lines_show_the_best_value():
             progress(step(number))
     lines = [text for text in reporter.said if text != "\n"]
     assert lines == [f"soft-fit: step {n}, total loss 1" for n in (0, 1, 2)]
+
+
+def test_the_component_is_named_where_there_are_several():
+    reporter = Reporter()
+    with Progress(reporter, live=False) as progress:
+        progress(Step(5, 2.0, 1.0, 1.0, "", 0.25, component=3, components=300))
+    assert reporter.said[-1] == "soft-fit: component 3 of 300, step 5, total loss 1"
 
 
 def test_live_line_is_throttled_and_cleared():

@@ -2,7 +2,7 @@
 
 import json
 
-from pytest_soft.summary import FitSummary, ParamChange, Trouble
+from pytest_soft.summary import ComponentFit, FitSummary, ParamChange, Trouble
 
 FULL = FitSummary(
     tests=2,
@@ -18,6 +18,22 @@ FULL = FitSummary(
     params=[
         ParamChange("omega", "sine.py", (), 1.0, 1.5, 0.5, at_bound=False),
         ParamChange("W", "net.py", (2, 3), None, None, 0.1, at_bound=True),
+    ],
+    components=[
+        ComponentFit(
+            ["omega"],
+            ["test_a.py::test_a"],
+            1.5,
+            0.25,
+            "converged",
+            "converged: it is",
+            "lm",
+            "auto",
+            2,
+            5,
+            1,
+        ),
+        ComponentFit(["W"], ["test_a.py::test_b"], 0.5, 0.25, "failed", "", "", "", 0, 0, 0),
     ],
     stored=["sine.soft.json"],
     unchanged=["net.soft.json"],
@@ -44,3 +60,12 @@ def test_plain_data_is_what_execnet_takes():
             check(part)
 
     check(FULL.to_dict())
+
+
+def test_a_component_is_called_by_its_params():
+    def title(*names):
+        return ComponentFit(list(names), [], 1.0, 0.0, "", "", "", "", 0, 0, 0).title
+
+    assert title("a") == "a"
+    assert title("a", "b", "c", "d") == "a, b, c, d"
+    assert title("a", "b", "c", "d", "e") == "a, b, c and 2 more"

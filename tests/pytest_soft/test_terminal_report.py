@@ -1,7 +1,7 @@
 """The lines of the section «soft»."""
 
 from pytest_soft.report.terminal import fold, summary_lines
-from pytest_soft.summary import FitSummary, ParamChange, Trouble
+from pytest_soft.summary import ComponentFit, FitSummary, ParamChange, Trouble
 from pytest_soft.verdict import TestLoss, judge
 
 
@@ -69,6 +69,61 @@ def test_a_fit():
         "Params   omega  1 -> 1.5",
         "stored   in sine.soft.json",
     ]
+
+
+def component(name, after, optimizer="lm", end="converged", tests=1):
+    names = [f"t.py::test_{i}" for i in range(tests)]
+    return ComponentFit(name.split(), names, 2.5, after, end, "", optimizer, "", 12, 30, 0)
+
+
+def table(fit, verbosity=0):
+    """Return the lines between the optimizer and the Params."""
+    found = texts(TESTS, fit, verbosity=verbosity)
+    return [t[9:] for t in found[4 : next(i for i, t in enumerate(found) if "omega  1" in t)]]
+
+
+def test_components():
+    fits = [
+        component("omega", 1e-15, tests=21),
+        component("gain offset rate", 0.5, "lbfgs", "stopped", 1200),
+        component("W", 2.5, "", "failed"),
+        component("share", 0.25, end="threshold"),
+    ]
+    assert table(fitted(components=fits)) == [
+        "as 4 components that share no test and no Param",
+        "Params              tests  loss          by     steps  end",
+        "omega                  21  2.5 -> 1e-15  lm        12  converged",
+        "gain, offset, rate   1200  2.5 -> 0.5    lbfgs     12  stopped",
+        "W                       1  2.5 -> 2.5              12  failed",
+        "share                   1  2.5 -> 0.25   lm        12  threshold",
+    ]
+    assert f"{'':9}W" in next(t for t, m in lines(TESTS, fitted(components=fits)) if m.get("red"))
+
+
+def test_one_component_needs_no_table():
+    assert table(fitted(components=[component("omega", 0.0)])) == []
+
+
+def test_of_many_components_those_to_look_at():
+    fits = [component(f"p{i:02}", i / 100) for i in range(20)]
+    fits[7] = component("p07", 0.07, end="stopped")
+    assert table(fitted(components=fits)) == [
+        "as 20 components that share no test and no Param",
+        "Params  tests  loss         steps  end",
+        "p07         1  2.5 -> 0.07     12  stopped",
+        "p19         1  2.5 -> 0.19     12  converged",
+        "p18         1  2.5 -> 0.18     12  converged",
+        "and 17 more (-v shows all)",
+    ]
+    assert len(table(fitted(components=fits), verbosity=1)) == 22
+
+
+def test_the_table_of_components_fits_80_columns():
+    names = "a_name_that_says_a_lot another_name_that_says_a_lot and_one_more_of_them"
+    fits = [component(names, 1.23456e-100, o, tests=12345) for o in ("lbfgs", "lm")]
+    found = table(fitted(components=fits))
+    assert max(map(len, found)) == 80 - 9
+    assert found[2].startswith("a_name_that_says_a...  12345")
 
 
 def test_quiet_is_one_line():

@@ -1,0 +1,197 @@
+"""One fit of its own: tests and Params that share nothing with the others."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from pytest_soft.values import Groups, as_declared, set_values
+from softtape import SoftError
+from softtape.objective import Layout, Objective, ShapeOfProblemChanged, Term
+from softtape.optimize import Bounds, Progress, Status, choose, minimize
+
+__all__ = ["Component", "layout_of"]
+
+
+class Component:
+    """Tests and Params that share nothing with the others, and how far their fit is.
+
+    Parameters
+    ----------
+    terms
+        The tests. They are summed in this order.
+    groups
+        The Params by key.
+    values
+        Where to start, by key.
+    engine
+        ``auto``, ``numpy`` or ``numba``.
+
+    Attributes
+    ----------
+    values
+        Best value of each Param by key; at first, the start.
+    before
+        Its part of 𝓛 at the start, NaN before it is measured, inf where it cannot be.
+    after
+        Its part of 𝓛 at the best point.
+    status
+        Why its last fit ended, None before the first.
+    optimizer, reason
+        Which one, and why this.
+    steps, evaluations
+        Accepted steps, and evaluations of 𝓛 or its derivatives, in all its fits.
+    error
+        Why it could not be fitted, or not to the end.
+    """
+
+    def __init__(
+        self, terms: Sequence[Term], groups: Groups, values: Mapping[str, Any], engine: str
+    ) -> None:
+        """Prepare; nothing is evaluated yet."""
+        self.terms = terms
+        self.values = dict(values)
+        self.before = self.after = math.nan
+        self.status: Status | None = None
+        self.optimizer = self.reason = ""
+        self.steps = self.evaluations = 0
+        self.error: BaseException | None = None
+        self._groups = groups
+        self._losses: list[float] | None = None
+        self._problem = Objective(terms, layout_of(groups), engine)
+
+    @property
+    def started(self) -> bool:
+        """Whether 𝓛 and its slope could be computed at the start."""
+        return self.status is not None or self.error is None
+
+    @property
+    def improved(self) -> bool:
+        """Whether the best point is better than the start."""
+        return self.after < self.before
+
+    @property
+    def retraces(self) -> int:
+        """How often one of its tests was traced again because its path changed."""
+        return sum(term.traces - 1 for term in self.terms)
+
+    @property
+    def last_failure(self) -> str | None:
+        """Why a trial point could not be evaluated, if there was one."""
+        return self._problem.last_failure
+
+    @property
+    def losses(self) -> Sequence[float]:
+        """Loss of each test at the best point, without its weight."""
+        if self._losses is None:
+            losses = self._problem.losses(self._problem.layout.pack(self.values))
+            self._losses = [float(loss) for loss in losses]  # numpy's do not travel from a worker
+        return self._losses
+
+    def measure(self) -> None:
+        """Evaluate the start.
+
+        Raises
+        ------
+        ShapeOfProblemChanged
+            A test took a path that reaches another Param.
+        """
+        self._keep(self.values)
+        if math.isnan(self.before):
+            self.before = self.after
+        if not math.isfinite(self.after) and self.last_failure:
+            reason = f"𝓛 cannot be computed at the start: {self.last_failure}"
+            self.error = SoftError(reason)
+
+    def follow(self, others: Sequence[Component]) -> None:
+        """Take over what these, which it takes the place of, have done so far."""
+        self.before = sum(other.before for other in others)  # NaN where one was not measured
+        self.steps = sum(other.steps for other in others)
+        self.evaluations = sum(other.evaluations for other in others)
+
+    def fit(
+        self,
+        optimizer: str,
+        *,
+        threshold: float | None,
+        max_steps: int | None,
+        timeout: float | None,
+        callback: Callable[[Progress], None] | None,
+    ) -> None:
+        """Go on from the best point so far; whatever happens, it is kept.
+
+        Parameters
+        ----------
+        optimizer
+            Its name, or ``auto``.
+        threshold
+            Where to stop, for its part of 𝓛.
+        max_steps
+            Most accepted steps, in all its fits.
+        timeout
+            Most seconds, from now.
+        callback
+            Called after each step.
+        """
+        layout = self._problem.layout
+        theta = layout.pack(self.values)
+        self.error = None
+        try:
+            chosen, self.reason = choose(
+                optimizer, n_params=theta.size, has_residuals=self._problem.has_residuals
+            )
+            with np.errstate(all="ignore"):  # a trial point may be far out
+                result = minimize(
+                    self._problem,
+                    theta,
+                    optimizer=chosen,
+                    bounds=_bounds(self._groups, layout),
+                    threshold=threshold,
+                    max_steps=None if max_steps is None else max_steps - self.steps,
+                    timeout=timeout,
+                    callback=callback,
+                )
+        except SoftError as error:
+            self.error = error
+            return
+        self.optimizer, self.status, self.error = result.optimizer, result.status, result.error
+        self.steps += result.steps
+        self.evaluations += result.evaluations
+        found = layout.unpack(result.theta)
+        values = {key: as_declared(self._groups[key][0], value) for key, value in found.items()}
+        if isinstance(result.error, ShapeOfProblemChanged):
+            self.values = values  # where another component goes on from
+        else:
+            self._keep(values)
+
+    def _keep(self, values: Mapping[str, Any]) -> None:
+        """Make this the best point: what counts is the loss at the numbers that are kept."""
+        after = float(self._problem.value(self._problem.layout.pack(values)))
+        self.values, self.after, self._losses = dict(values), after, None
+        set_values(self._groups, self.values)
+
+    def without_slope(self) -> set[str]:
+        """Return the keys of the Params whose derivatives of 𝓛 are all exactly zero here."""
+        layout = self._problem.layout
+        with np.errstate(all="ignore"):
+            _, gradient = self._problem.value_and_gradient(layout.pack(self.values))
+        return {key for key, part in layout.unpack(gradient).items() if not np.any(part)}
+
+
+def layout_of(groups: Groups) -> Layout:
+    """Return where each Param lies in θ."""
+    shapes = {key: params[0].shape for key, params in groups.items()}
+    narrow = frozenset(k for k, params in groups.items() if params[0].dtype == np.float32)
+    return Layout(shapes, narrow)
+
+
+def _bounds(groups: Groups, layout: Layout) -> Bounds:
+    return Bounds(
+        *(
+            layout.pack({key: params[0].bounds[side] for key, params in groups.items()})
+            for side in (0, 1)
+        )
+    )

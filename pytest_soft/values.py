@@ -1,0 +1,48 @@
+"""The values of Params during a fit, by key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from softtape import Param, SoftError
+from softtape.param import assign, declared
+
+__all__ = ["Groups", "as_declared", "group_by_key", "set_values"]
+
+Groups: TypeAlias = Mapping[str, Sequence[Param]]
+
+
+def group_by_key(keys: Iterable[str]) -> dict[str, list[Param]]:
+    """Return the Params with these keys, sorted by key.
+
+    Several Params have one key where their module was imported under several names.
+    """
+    groups: dict[str, list[Param]] = {key: [] for key in sorted(keys)}
+    for param in declared():
+        try:
+            key = param.key
+        except SoftError:  # has no name: no test can have reached it
+            continue
+        if key in groups and not param.frozen:
+            groups[key].append(param)
+    return groups
+
+
+def set_values(groups: Groups, values: Mapping[str, Any]) -> None:
+    """Give each Param its value, in its own dtype."""
+    for key, params in groups.items():
+        for param in params:
+            assign(param, as_declared(param, values[key]))
+
+
+def as_declared(param: Param, value: Any) -> NDArray[Any]:
+    """Return ``value`` in the dtype of ``param``, not rounded out of its bounds."""
+    wide = np.asarray(value)
+    cast = wide.astype(param.dtype)
+    lower, upper = param.bounds
+    cast = np.where(cast > upper, np.nextafter(cast, -np.inf, dtype=param.dtype), cast)
+    return np.where(cast < lower, np.nextafter(cast, np.inf, dtype=param.dtype), cast)
