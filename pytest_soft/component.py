@@ -8,10 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from pytest_soft.meaning import Meaning, meaning_of
+from pytest_soft.restarts import minimize_from_many
 from pytest_soft.values import Groups, as_declared, set_values
 from softtape import SoftError
 from softtape.objective import Layout, Objective, ShapeOfProblemChanged, Term
-from softtape.optimize import Bounds, Progress, Status, choose, minimize
+from softtape.optimize import Bounds, Progress, Status, choose
+from softtape.optimize.multistart import Basin, lower_elsewhere
 
 __all__ = ["Component", "layout_of"]
 
@@ -46,6 +49,8 @@ class Component:
         Accepted steps, and evaluations of 𝓛 or its derivatives, in all its fits.
     error
         Why it could not be fitted, or not to the end.
+    basins
+        The local minima that its starts led to, lowest first.
     """
 
     def __init__(
@@ -59,9 +64,11 @@ class Component:
         self.optimizer = self.reason = ""
         self.steps = self.evaluations = 0
         self.error: BaseException | None = None
+        self.basins: Sequence[Basin] = ()
         self._groups = groups
         self._losses: list[float] | None = None
         self._problem = Objective(terms, layout_of(groups), engine)
+        self._began = self._problem.layout.pack(values)
 
     @property
     def started(self) -> bool:
@@ -120,6 +127,8 @@ class Component:
         max_steps: int | None,
         timeout: float | None,
         callback: Callable[[Progress], None] | None,
+        restarts: int = 0,
+        seed: int = 0,
     ) -> None:
         """Go on from the best point so far; whatever happens, it is kept.
 
@@ -135,6 +144,10 @@ class Component:
             Most seconds, from now.
         callback
             Called after each step.
+        restarts
+            How many further starts are tried.
+        seed
+            Of drawing them.
         """
         layout = self._problem.layout
         theta = layout.pack(self.values)
@@ -144,9 +157,11 @@ class Component:
                 optimizer, n_params=theta.size, has_residuals=self._problem.has_residuals
             )
             with np.errstate(all="ignore"):  # a trial point may be far out
-                result = minimize(
+                result, basins = minimize_from_many(
                     self._problem,
                     theta,
+                    restarts=restarts,
+                    seed=seed,
                     optimizer=chosen,
                     bounds=_bounds(self._groups, layout),
                     threshold=threshold,
@@ -157,6 +172,7 @@ class Component:
         except SoftError as error:
             self.error = error
             return
+        self.basins = basins if restarts else self.basins
         self.optimizer, self.status, self.error = result.optimizer, result.status, result.error
         self.steps += result.steps
         self.evaluations += result.evaluations
@@ -166,6 +182,45 @@ class Component:
             self.values = values  # where another component goes on from
         else:
             self._keep(values)
+
+    def meaning(self, names: Sequence[str]) -> Meaning | None:
+        """Return what the numbers of the best point mean, or None where that cannot be told.
+
+        Parameters
+        ----------
+        names
+            What to call the elements of θ.
+        """
+        layout, problem = self._problem.layout, self._problem
+        if not (self.started and self.after > 0 and problem.has_residuals):
+            return None
+        with np.errstate(all="ignore"):
+            bounds = _bounds(self._groups, layout)
+            return meaning_of(problem, layout.pack(self.values), bounds, names)
+
+    def elsewhere(self, seed: int) -> Mapping[str, Any] | None:
+        """Return values of the Params with a lower 𝓛 than was reached, if a few probes find any.
+
+        Not asked for where a test follows its own path at each point, or where 𝓛 is at its goal.
+        """
+        done = self.status is not None and self.status.converged and not self.retraces
+        if not (done and self.after > 0 and not self.basins):
+            return None
+        layout = self._problem.layout
+        bounds = _bounds(self._groups, layout)
+        try:
+            with np.errstate(all="ignore"):
+                found = lower_elsewhere(
+                    self._problem.value, self._began, self.after, bounds, seed=seed
+                )
+        except ShapeOfProblemChanged:
+            return None
+        return None if found is None else layout.unpack(found)
+
+    @property
+    def slices(self) -> Mapping[str, slice]:
+        """Place of each Param in θ, by key."""
+        return self._problem.layout.slices
 
     def _keep(self, values: Mapping[str, Any]) -> None:
         """Make this the best point: what counts is the loss at the numbers that are kept."""

@@ -16,6 +16,7 @@ import pytest
 
 from pytest_soft.collect import Options
 from pytest_soft.component import Component
+from pytest_soft.explain import explain
 from pytest_soft.solve import FitProgress, Goal, Solution, solve, without_slope
 from pytest_soft.summary import ComponentFit, FitSummary, ParamChange, Trouble
 from pytest_soft.trace import Traces, Tracing, first_non_finite
@@ -230,6 +231,7 @@ class Fit:
         summary.params = [
             _change(params[0], old[key], solution.values[key]) for key, params in groups.items()
         ]
+        explain(summary, solution, groups, seed=self._seed)
         summary.components = _component_fits(solution)
         summary.interrupted = solution.status is Status.INTERRUPTED
         self._report_failures(solution)

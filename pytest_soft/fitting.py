@@ -95,6 +95,8 @@ class Fitting:
             settings.max_steps,
             settings.timeout,
             settings.engine,
+            settings.restarts,
+            settings.seed,
         )
         worker = getattr(config, "workerinput", None)
         with Progress.on(config) as progress:

@@ -24,6 +24,7 @@ _NAMES = {
     "engine": ("string", "NAME", f"one of {', '.join(_ENGINES)} (numba: pytest-soft[fast])"),
     "max_steps": ("int", "N", "most steps of the optimizer"),
     "timeout": ("float", "SECONDS", "most time for the fit; the best point found is kept"),
+    "restarts": ("int", "N", "further starts to try, against local minima (default 0)"),
     "seed": ("int", "N", "fixes all randomness (default 0)"),
 }
 _TYPES = {"float": float, "int": int, "string": str}
@@ -48,6 +49,8 @@ class Settings(NamedTuple):
         Most steps, or None.
     timeout
         Most seconds, or None.
+    restarts
+        How many further starts to try.
     seed
         Fixes all randomness.
     asked
@@ -61,6 +64,7 @@ class Settings(NamedTuple):
     engine: str
     max_steps: int | None
     timeout: float | None
+    restarts: int
     seed: int
     asked: bool
 
@@ -87,6 +91,7 @@ class Settings(NamedTuple):
             engine=given["engine"] or "auto",
             max_steps=given["max_steps"],
             timeout=given["timeout"],
+            restarts=given["restarts"] or 0,
             seed=given["seed"] or 0,
             asked=asked,
         )
@@ -104,6 +109,8 @@ class Settings(NamedTuple):
             raise pytest.UsageError(f"soft_max_steps is {self.max_steps}: it must be 0 or more")
         if self.timeout is not None and not self.timeout > 0:
             raise pytest.UsageError(f"soft_timeout is {self.timeout}: it must be above 0 seconds")
+        if self.restarts < 0:
+            raise pytest.UsageError(f"soft_restarts is {self.restarts}: it must be 0 or more")
         if self.seed < 0:
             raise pytest.UsageError(f"soft_seed is {self.seed}: it must be 0 or more")
 

@@ -50,6 +50,7 @@ _GRAVEST = (
     Status.TIMEOUT,
     Status.MAX_STEPS,
     Status.THRESHOLD,
+    Status.OWN,
     Status.STEP,
     Status.GRADIENT,
 )
@@ -71,6 +72,10 @@ class Goal:
         Most seconds, or None.
     engine
         ``auto``, ``numpy`` or ``numba``.
+    restarts
+        How many further starts are tried for each component, against local minima.
+    seed
+        Of drawing them.
     """
 
     optimizer: str = "auto"
@@ -78,6 +83,8 @@ class Goal:
     max_steps: int | None = None
     timeout: float | None = None
     engine: str = "auto"
+    restarts: int = 0
+    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -357,6 +364,8 @@ class _Run:
                     max_steps=self._goal.max_steps,
                     timeout=None if left is None else left / (len(waiting) - place),
                     callback=self._report(number, others),
+                    restarts=self._goal.restarts if turn == 0 else 0,
+                    seed=self._goal.seed,
                 )
                 self._steps += component.steps - steps
                 if not isinstance(component.error, ShapeOfProblemChanged):

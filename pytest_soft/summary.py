@@ -32,6 +32,10 @@ class ParamChange:
         that had no value.
     at_bound
         Whether (an element of) it lies on one of its bounds.
+    error
+        Standard error of a number, in its unit; None where there is none to give.
+    interval
+        Ends of the 95 % confidence interval by curvature; None where there is no standard error.
     """
 
     name: str
@@ -41,6 +45,8 @@ class ParamChange:
     new: float | None
     change: float
     at_bound: bool
+    error: float | None = None
+    interval: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -178,13 +184,19 @@ class FitSummary:
         plain = asdict(self)
         for param in plain["params"]:
             param["shape"] = list(param["shape"])
+            param["interval"] = param["interval"] and list(param["interval"])
         return plain
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Self:
         """Rebuild what :meth:`to_dict` gave."""
         made = cls(**plain)
-        made.params = [ParamChange(**{**p, "shape": tuple(p["shape"])}) for p in plain["params"]]
+        made.params = [_param_change(p) for p in plain["params"]]
         made.components = [ComponentFit(**component) for component in plain["components"]]
         made.troubles = [Trouble(**t) for t in plain["troubles"]]
         return made
+
+
+def _param_change(plain: Mapping[str, Any]) -> ParamChange:
+    interval = plain["interval"] and tuple(plain["interval"])
+    return ParamChange(**{**plain, "shape": tuple(plain["shape"]), "interval": interval})

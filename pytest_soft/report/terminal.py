@@ -200,7 +200,8 @@ def _moved(param: ParamChange) -> str:
         moved = "filled in" if isnan(param.change) else moved
         return f"[{shape}] {moved}{bound}"
     old = "..." if param.old is None else f"{param.old:.10g}"
-    return f"{old} -> {param.new:.10g}{bound}"
+    error = f" ± {param.error:.2g}" if param.error is not None else ""
+    return f"{old} -> {param.new:.10g}{error}{bound}"
 
 
 def _difference(tests: Mapping[str, TestLoss], fit: FitSummary) -> Iterator[Line]:

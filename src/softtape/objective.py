@@ -216,6 +216,15 @@ class Objective:
             start += len(part)
         return residuals, matrix
 
+    def residual_terms(self, theta: NDArray[np.float64], /) -> NDArray[np.intp]:
+        """Return which term each residual belongs to, by its number, shape (m,)."""
+        found = []
+        for group, share in self._shares("jacobian", theta) or []:
+            assert share.residuals is not None
+            each = share.residuals.size // len(group.members)
+            found.append(np.repeat(np.array(group.members, np.intp), each))
+        return np.concatenate(found) if found else np.zeros(0, np.intp)
+
     def _total(self, shares: Sequence[tuple[Group, Share]]) -> float:
         total = 0.0
         for group, share in shares:

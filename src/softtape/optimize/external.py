@@ -6,6 +6,7 @@ and ``cma`` ask for values of L alone: they fit programs that cannot be differen
 """
 
 import importlib
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -31,7 +32,9 @@ _LARGE = 1e300  # stands for inf, which spoils the arithmetic of a population
 
 def _imported(module: str, name: str, extra: str) -> Any:
     try:
-        return importlib.import_module(module)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # cma's, that it cannot plot
+            return importlib.import_module(module)
     except ImportError as error:
         package = module.partition(".")[0]
         msg = f"optimizer {name!r} needs {package}: pip install 'pytest-soft[{extra}]'"

@@ -13,7 +13,7 @@ import numpy as np
 
 from softtape.optimize.base import Bounds, Floats, parameter_scale
 
-__all__ = ["Basin", "multistart"]
+__all__ = ["Basin", "lower_elsewhere", "multistart"]
 
 _CANDIDATES = 8  # evaluations that choose a start; a descent takes several times as many
 _SPREAD = 3.0  # how far starts of unbounded variables lie, in sizes of the variable
@@ -89,6 +89,41 @@ def multistart(
         if threshold is not None and reached <= threshold:
             break
     return sorted(found, key=lambda basin: basin.value)
+
+
+def lower_elsewhere(
+    value: Callable[[Floats], float],
+    theta: Floats,
+    reached: float,
+    bounds: Bounds,
+    *,
+    probes: int = 4 * _CANDIDATES,
+    seed: int = 0,
+) -> Floats | None:
+    """Return a point with a lower L than ``reached``, if one of a few probes is such.
+
+    Parameters
+    ----------
+    value
+        Gives L at a point.
+    theta
+        Where the fit started, shape (n,); the probes are drawn as starts are.
+    reached
+        L at the minimum that was found.
+    bounds
+        The box.
+    probes
+        How many points are tried.
+    seed
+        Of the drawing.
+    """
+    draw = np.random.default_rng(seed)
+    groups = probes // _CANDIDATES
+    for candidates in _covering(draw, theta, bounds, parameter_scale(theta, bounds), groups):
+        lowest = _lowest(value, candidates)
+        if value(lowest) < reached:
+            return lowest
+    return None
 
 
 def _lowest(value: Callable[[Floats], float], candidates: Floats) -> Floats:

@@ -1,0 +1,123 @@
+"""One fit from many starts, as one result: limits, Ctrl-C and the best point hold for all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from softtape.objective import Objective
+from softtape.optimize import Bounds, Optimizer, Progress, Result, Status, minimize
+from softtape.optimize.multistart import Basin, multistart
+
+__all__ = ["minimize_from_many"]
+
+_ENDS_ALL = (Status.TIMEOUT, Status.INTERRUPTED, Status.CRASHED, Status.MAX_STEPS)
+
+
+class _EndedError(Exception):
+    """A descent met a limit of the whole fit."""
+
+
+def minimize_from_many(
+    problem: Objective,
+    theta: NDArray[np.float64],
+    *,
+    restarts: int,
+    seed: int,
+    optimizer: Optimizer[Any],
+    bounds: Bounds,
+    threshold: float | None,
+    max_steps: int | None,
+    timeout: float | None,
+    callback: Callable[[Progress], None] | None,
+) -> tuple[Result, Sequence[Basin]]:
+    """Minimise 𝓛 from ``theta`` and from ``restarts`` further starts.
+
+    The limits are on all of it together. Returns the best result, its counts those of all
+    descents, and the basins found, lowest first.
+    """
+    run = _Run(problem, optimizer, bounds, threshold, max_steps, timeout, callback)
+    basins: Sequence[Basin] = ()
+    try:
+        basins = multistart(
+            run.value, run.descend, theta, bounds, restarts=restarts, seed=seed, threshold=threshold
+        )
+    except _EndedError:
+        pass
+    except KeyboardInterrupt:  # between two descents
+        assert run.best is not None
+        run.last = replace(run.best, status=Status.INTERRUPTED)
+    best, last = run.best, run.last
+    assert best is not None
+    assert last is not None
+    ended = last.status in _ENDS_ALL
+    result = replace(
+        best,
+        status=last.status if ended else best.status,
+        error=last.error if ended else best.error,
+        steps=run.steps,
+        evaluations=run.evaluations,
+        seconds=run.seconds,
+    )
+    return result, basins
+
+
+class _Run:
+    """Descents that share their limits."""
+
+    def __init__(
+        self,
+        problem: Objective,
+        optimizer: Optimizer[Any],
+        bounds: Bounds,
+        threshold: float | None,
+        max_steps: int | None,
+        timeout: float | None,
+        callback: Callable[[Progress], None] | None,
+    ) -> None:
+        self.best: Result | None = None
+        self.last: Result | None = None
+        self.steps = self.evaluations = 0
+        self.seconds = 0.0
+        self._problem, self._optimizer, self._bounds = problem, optimizer, bounds
+        self._threshold, self._max_steps, self._timeout = threshold, max_steps, timeout
+        self._callback = callback
+
+    def value(self, theta: NDArray[np.float64]) -> float:
+        self.evaluations += 1
+        return self._problem.value(theta)
+
+    def descend(self, start: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
+        if not np.isfinite(self.value(start)) and self.best is not None:
+            return start, np.inf  # nothing to descend from: no candidate could be evaluated
+        result = self.last = minimize(
+            self._problem,
+            start,
+            optimizer=self._optimizer,
+            bounds=self._bounds,
+            threshold=self._threshold,
+            max_steps=None if self._max_steps is None else self._max_steps - self.steps,
+            timeout=None if self._timeout is None else max(self._timeout - self.seconds, 0.0),
+            callback=self._report if self._callback else None,
+        )
+        self.steps += result.steps
+        self.evaluations += result.evaluations
+        self.seconds += result.seconds
+        if self.best is None or result.value < self.best.value:
+            self.best = result
+        if result.status in _ENDS_ALL:
+            raise _EndedError
+        return result.theta, result.value
+
+    def _report(self, progress: Progress) -> None:
+        """Tell of the best of all descents."""
+        assert self._callback is not None
+        best = progress.best_value if self.best is None else self.best.value
+        best = min(best, progress.best_value)
+        self._callback(
+            replace(progress, step=self.steps + progress.step, value=best, best_value=best)
+        )

@@ -1,0 +1,153 @@
+"""What the report says of suites with a planted defect, and of one with none."""
+
+import re
+
+import pytest
+
+SUITE = """
+    import numpy as np
+    import pytest
+    from pytest_soft import Param, soft_test
+
+    gain, offset, level = Param(1.0), Param(1.5), Param({level})
+    X = np.linspace(0.2, 3.0, 20)
+    Y = 2 * X + 1 + 0.05 * np.cos(40 * X**2)
+    POINTS = list(zip(X.tolist(), Y.tolist()))
+    {change}
+
+    def program(x):
+        return {program}
+
+    @soft_test
+    @pytest.mark.parametrize("x, y", POINTS)
+    def test_line(x, y):
+        return (program(x) - y) ** 2
+"""
+
+
+@pytest.fixture
+def told(project):
+    """Fit a suite; return the notes and the line of each Param."""
+
+    def run(program, change="", level="0.0", *options):
+        text = SUITE.format(program=program, change=change, level=level)
+        project.write("test_line.py", text)
+        result = project.fit("-W", "error", *options)
+        assert result.ret == 0
+        text = result.stdout.str()
+        notes = re.findall(r"^note     (.*(?:\n {9}\S.*)*)", text, re.MULTILINE)
+        notes = [" ".join(note.split()) for note in notes if "no threshold" not in note]
+        params = dict(re.findall(r"^(?:Params)? +(gain|offset|level) +(.*)$", text, re.MULTILINE))
+        return notes, params
+
+    return run
+
+
+def test_nothing_is_wrong(told):
+    notes, params = told("gain * x + level")
+    assert notes == ["reached by no selected soft test: offset (test_line.py)"]
+    for name, value in {"gain": 2.0, "level": 1.0}.items():
+        new, error = re.search(r"-> (\S+) ± (\S+)$", params[name]).groups()
+        assert 0.005 < float(error) < 0.05
+        assert abs(float(new) - value) < 3 * float(error)
+
+
+@pytest.mark.parametrize(
+    ("program", "combination"),
+    [
+        ("gain * offset * x + level", "only gain * offset is determined"),
+        ("gain / offset * x + level", "only gain / offset is determined"),
+        ("2 * x + level + offset + 0 * gain", "only level + offset is determined"),
+    ],
+)
+def test_a_combination(told, program, combination):
+    notes, params = told(program)
+    found = [note for note in notes if note.startswith("the tests do not determine every Param")]
+    assert any(combination in note for note in found), notes
+    assert not any(" ± " in params[name] for name in re.findall("gain|offset", combination))
+    assert not any("contradict" in note or "stands out" in note for note in notes)
+
+
+def test_contradicting_tests(told):
+    notes, _ = told("gain * x + level", "POINTS += [(2.0, 6.0), (2.0, 4.0)]")
+    (note,) = [note for note in notes if "reached by no" not in note]
+    assert re.match(
+        r"test_line.py::test_line\[2.0-(6|4).0\] and test_line.py::test_line\[2.0-(4|6).0\] "
+        r"contradict each other: without the other, the loss of the first would fall by about",
+        note,
+    )
+
+
+def test_an_outlier(told):
+    notes, _ = told("gain * x + level", "POINTS.append((2.0, 6.0))")
+    (note,) = [note for note in notes if "reached by no" not in note]
+    assert note.startswith("test_line.py::test_line[2.0-6.0] stands out: ")
+    assert note.endswith(" standard deviations from what the other tests say")
+
+
+def test_a_local_minimum_and_the_way_out(told):
+    wave = "POINTS = [(x, float(np.sin(1.5 * x))) for x in np.linspace(0.0, 9.0, 60).tolist()]"
+    notes, params = told("np.sin(level * x)", wave, "0.2")
+    assert any(
+        note.startswith("the fit ended in a local minimum: the total loss is lower at level =")
+        and "--soft-restarts=20" in note
+        for note in notes
+    )
+    assert "-> 1.5" not in params["level"]
+
+
+@pytest.mark.parametrize("start", ["0.2", "2.25", "3.0"])
+def test_restarts(told, start):
+    wave = "POINTS = [(x, float(np.sin(1.5 * x))) for x in np.linspace(0.0, 9.0, 60).tolist()]"
+    notes, params = told("np.sin(level * x)", wave, start, "--soft-restarts=20")
+    assert float(re.search(r"-> (\S+)", params["level"]).group(1)) == pytest.approx(1.5)
+    assert any(note.startswith("local minima of the total loss, lowest first: ") for note in notes)
+    assert not any("standard deviations" in note for note in notes)  # it is exact
+
+
+def test_restarts_end_at_the_threshold(told):
+    wave = "POINTS = [(x, float(np.sin(1.5 * x))) for x in np.linspace(0.0, 9.0, 60).tolist()]"
+    notes, _ = told(
+        "np.sin(level * x)", wave, "0.2", "--soft-restarts=100000", "--soft-threshold=1e-6"
+    )
+    assert any(note.startswith("local minima") for note in notes)
+
+
+def test_array_params(project):
+    project.write(
+        "test_poly.py",
+        """
+        import numpy as np
+        from pytest_soft import Param, soft_test
+
+        w = Param([0.0, 0.0, 0.0])
+        X = np.linspace(0, 1, 30)
+
+        @soft_test
+        def test_poly():
+            return (w[0] + (w[1] + w[2]) * X - 1 - 2 * X - 0.1 * np.cos(30 * X)) ** 2
+        """,
+    )
+    result = project.fit()
+    assert result.ret == 0
+    text = " ".join(result.stdout.str().split())
+    assert "only w[1] + w[2] is determined" in text
+
+
+def test_a_fit_that_stops_early_gives_no_errors(told):
+    _, params = told("gain * x + level", "", "0.0", "--soft-threshold=5")
+    assert not any("±" in line for line in params.values())
+
+
+@pytest.mark.parametrize("name", ["cma", "differential-evolution", "scipy-least-squares"])
+def test_optimizers_of_others(told, name):
+    pytest.importorskip("cma" if name == "cma" else "scipy.optimize")
+    change = "gain, level = Param(1.0, bounds=(0, 9)), Param(0.1, bounds=(-5, 5))"
+    _, params = told("gain * x + level", change, "0.0", f"--soft-optimizer={name}")
+    assert float(re.search(r"-> (\S+)", params["gain"]).group(1)) == pytest.approx(2.0, abs=0.05)
+
+
+def test_more_restarts_than_none(project):
+    result = project.check("--soft-fit", "--soft-restarts=-1")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*soft_restarts is -1: it must be 0 or more*"])
