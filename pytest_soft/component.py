@@ -15,6 +15,7 @@ from softtape import SoftError
 from softtape.objective import Layout, Objective, ShapeOfProblemChanged, Term
 from softtape.optimize import Bounds, Progress, Status, choose
 from softtape.optimize.multistart import Basin, lower_elsewhere
+from softtape.statistics.profiles import Interval, profile_interval
 
 __all__ = ["Component", "layout_of"]
 
@@ -216,6 +217,19 @@ class Component:
         except ShapeOfProblemChanged:
             return None
         return None if found is None else layout.unpack(found)
+
+    def profile(self, place: int, error: float, dof: int) -> Interval:
+        """Return the 95 % confidence interval of one element of θ by profile."""
+        layout = self._problem.layout
+        with np.errstate(all="ignore"):
+            return profile_interval(
+                self._problem,
+                layout.pack(self.values),
+                _bounds(self._groups, layout),
+                place,
+                error=error,
+                dof=dof,
+            )
 
     @property
     def slices(self) -> Mapping[str, slice]:

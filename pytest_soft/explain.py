@@ -20,7 +20,9 @@ __all__ = ["explain"]
 _MOST = 5
 
 
-def explain(summary: FitSummary, solution: Solution, groups: Groups, *, seed: int = 0) -> None:
+def explain(
+    summary: FitSummary, solution: Solution, groups: Groups, *, seed: int = 0, profile: bool = False
+) -> None:
     """Add standard errors to the Params of ``summary``, and notes on what stands out.
 
     Parameters
@@ -33,8 +35,10 @@ def explain(summary: FitSummary, solution: Solution, groups: Groups, *, seed: in
         The Params by key.
     seed
         Of the probes for a lower loss elsewhere.
+    profile
+        Find confidence intervals by profile.
     """
-    errors: dict[str, tuple[float, float]] = {}
+    errors: dict[str, tuple[float, tuple[float, float]]] = {}
     for component in solution.components:
         names = [
             name
@@ -48,11 +52,14 @@ def explain(summary: FitSummary, solution: Solution, groups: Groups, *, seed: in
         for key, place in component.slices.items():
             if not groups[key][0].shape:
                 i = place.start
-                errors[key] = float(meaning.errors[i]), float(meaning.half_widths[i])
+                errors[key] = (
+                    float(meaning.errors[i]),
+                    _interval(component, key, i, meaning, profile),
+                )
         summary.notes += _shortened(_on_params(meaning))
         summary.notes += _shortened(_on_tests(meaning, component))
     summary.params = [
-        _with_error(change, errors.get(key))
+        _with_error(change, errors.get(key), "profile" if profile else "curvature")
         for key, change in zip(groups, summary.params, strict=True)
     ]
 
@@ -66,11 +73,24 @@ def _elements(name: str, shape: tuple[int, ...]) -> Iterator[str]:
         yield f"{name}[{', '.join(map(str, index))}]"
 
 
-def _with_error(change: ParamChange, error: tuple[float, float] | None) -> ParamChange:
-    if error is None or not math.isfinite(error[0]) or change.new is None:
+def _interval(
+    component: Component, key: str, place: int, meaning: Meaning, profile: bool
+) -> tuple[float, float]:
+    """Return the 95 % confidence interval of a number."""
+    error, half = float(meaning.errors[place]), float(meaning.half_widths[place])
+    if profile and math.isfinite(error):
+        found = component.profile(place, error, meaning.dof)
+        return found.lower, found.upper
+    value = float(component.values[key])
+    return value - half, value + half
+
+
+def _with_error(
+    change: ParamChange, error: tuple[float, tuple[float, float]] | None, by: str
+) -> ParamChange:
+    if error is None or not math.isfinite(error[0]):
         return change
-    sigma, half = error
-    return replace(change, error=sigma, interval=(change.new - half, change.new + half))
+    return replace(change, error=error[0], interval=error[1], interval_by=by)
 
 
 def _on_basins(component: Component, groups: Groups, seed: int) -> Iterator[str]:

@@ -67,6 +67,8 @@ class Fit:
         Fixes all randomness.
     dry_run
         Store nothing.
+    profile
+        Find confidence intervals by profile.
     writes
         Whether this process stores (of several workers with the same result, one does).
     callback
@@ -81,6 +83,7 @@ class Fit:
         *,
         seed: int = 0,
         dry_run: bool = False,
+        profile: bool = False,
         writes: bool = True,
         callback: Callable[[FitProgress], None] | None = None,
     ) -> None:
@@ -89,6 +92,7 @@ class Fit:
         self._goal = goal
         self._seed = seed
         self._dry_run = dry_run
+        self._profile = profile
         self._writes = writes
         self._callback = callback
         self._traces = Traces(session, partial(starting_value, seed=seed))
@@ -231,7 +235,7 @@ class Fit:
         summary.params = [
             _change(params[0], old[key], solution.values[key]) for key, params in groups.items()
         ]
-        explain(summary, solution, groups, seed=self._seed)
+        explain(summary, solution, groups, seed=self._seed, profile=self._profile)
         summary.components = _component_fits(solution)
         summary.interrupted = solution.status is Status.INTERRUPTED
         self._report_failures(solution)

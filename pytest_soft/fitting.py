@@ -106,6 +106,7 @@ class Fitting:
                 goal,
                 seed=settings.seed,
                 dry_run=settings.dry_run,
+                profile=settings.profile,
                 writes=worker is None or worker["workerid"] == workers.FIRST,
                 callback=progress,
             )

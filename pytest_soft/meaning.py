@@ -38,6 +38,8 @@ class Meaning:
         Standard errors, shape (n,), in the Params' units; NaN where there are none.
     half_widths
         Halves of the 95 % confidence intervals by curvature, shape (n,).
+    dof
+        Degrees of freedom of the residuals.
     reason
         Why there are no errors at all; empty where there are.
     undetermined
@@ -52,6 +54,7 @@ class Meaning:
 
     errors: Floats
     half_widths: Floats
+    dof: int
     reason: str
     undetermined: Sequence[str]
     correlated: Sequence[tuple[str, str, float]]
@@ -96,6 +99,7 @@ def meaning_of(
     return Meaning(
         errors=nothing if reason else known.errors,
         half_widths=nothing if reason else known.half_width(0.95),
+        dof=known.dof,
         reason=reason,
         undetermined=undetermined,
         correlated=[] if reason else _correlated(known, names),

@@ -39,6 +39,8 @@ class Settings(NamedTuple):
         Fill in the blanks before the tests run.
     dry_run
         Store nothing.
+    profile
+        Find confidence intervals by profile.
     threshold
         Limit on the total loss, or None.
     optimizer
@@ -59,6 +61,7 @@ class Settings(NamedTuple):
 
     fit: bool
     dry_run: bool
+    profile: bool
     threshold: float | None
     optimizer: str
     engine: str
@@ -86,6 +89,7 @@ class Settings(NamedTuple):
         made = cls(
             fit=bool(config.getoption("soft_fit")),
             dry_run=bool(config.getoption("soft_dry_run")),
+            profile=bool(config.getoption("soft_profile")),
             threshold=given["threshold"],
             optimizer=given["optimizer"] or "auto",
             engine=given["engine"] or "auto",
@@ -101,6 +105,8 @@ class Settings(NamedTuple):
     def _check(self) -> None:
         if self.dry_run and not self.fit:
             raise pytest.UsageError("--soft-dry-run needs --soft-fit: a check stores nothing")
+        if self.profile and not self.fit:
+            raise pytest.UsageError("--soft-profile needs --soft-fit: a check has no intervals")
         if self.threshold is not None and math.isnan(self.threshold):
             raise pytest.UsageError("soft_threshold is nan, which no loss could meet")
         _check_name("soft_optimizer", self.optimizer, _OPTIMIZERS)
@@ -153,6 +159,12 @@ def add_options(parser: pytest.Parser) -> None:
         action="store_true",
         default=False,
         help="with --soft-fit: store nothing, show what would be stored",
+    )
+    group.addoption(
+        "--soft-profile",
+        action="store_true",
+        default=False,
+        help="with --soft-fit: 95 %% intervals of the Params by profile, which takes many refits",
     )
     for name, (kind, metavar, text) in _NAMES.items():
         group.addoption(

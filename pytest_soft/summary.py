@@ -35,7 +35,9 @@ class ParamChange:
     error
         Standard error of a number, in its unit; None where there is none to give.
     interval
-        Ends of the 95 % confidence interval by curvature; None where there is no standard error.
+        Ends of the 95 % confidence interval; None where there is no standard error.
+    interval_by
+        How it was found: by ``curvature`` or by ``profile``.
     """
 
     name: str
@@ -47,6 +49,7 @@ class ParamChange:
     at_bound: bool
     error: float | None = None
     interval: tuple[float, float] | None = None
+    interval_by: str = "curvature"
 
 
 @dataclass(frozen=True)

@@ -142,6 +142,10 @@ def _fit_lines(fit: FitSummary, verbosity: int) -> Iterator[Line]:
     width = max((len(p.name) for p in shown), default=0)
     for i, param in enumerate(shown):
         yield f"{'Params' if i == 0 else '':9}{param.name:{width}}  {_moved(param)}", {}
+        if param.interval is not None and (verbosity > 0 or param.interval_by == "profile"):
+            lower, upper = param.interval
+            interval = f"95 %: {lower:.6g} .. {upper:.6g} by {param.interval_by}"
+            yield f"{'':9}{'':{width}}  {interval}", {}
     if len(fit.params) > len(shown):
         yield f"{'':9}and {len(fit.params) - len(shown)} more (-v shows all)", {}
     would = "would be " if fit.dry_run else ""

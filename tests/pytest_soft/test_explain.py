@@ -25,6 +25,11 @@ SUITE = """
 """
 
 
+CURVE = """POINTS = [
+        (x, 2 / (1 + float(np.exp(-3 * (x - 1)))) + 0.05 * float(np.cos(40 * x * x))) for x in X
+    ]"""
+
+
 @pytest.fixture
 def told(project):
     """Fit a suite; return the notes and the line of each Param."""
@@ -34,7 +39,7 @@ def told(project):
         project.write("test_line.py", text)
         result = project.fit("-W", "error", *options)
         assert result.ret == 0
-        text = result.stdout.str()
+        text = run.text = result.stdout.str()
         notes = re.findall(r"^note     (.*(?:\n {9}\S.*)*)", text, re.MULTILINE)
         notes = [" ".join(note.split()) for note in notes if "no threshold" not in note]
         params = dict(re.findall(r"^(?:Params)? +(gain|offset|level) +(.*)$", text, re.MULTILINE))
@@ -151,3 +156,22 @@ def test_more_restarts_than_none(project):
     result = project.check("--soft-fit", "--soft-restarts=-1")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["*soft_restarts is -1: it must be 0 or more*"])
+
+
+def test_intervals_by_profile(told):
+    _, params = told("gain / (1 + np.exp(-level * (x - 1)))", CURVE, "2.0", "--soft-profile")
+    new, error = map(float, re.search(r"-> (\S+) ± (\S+)$", params["gain"]).groups())
+    assert error > 0
+    lower, upper = re.search(r"95 %: (\S+) \.\. (\S+) by profile", told.text).groups()
+    assert float(lower) < new < float(upper)
+
+
+def test_intervals_by_curvature_with_v(told):
+    told("gain * x + level", "", "0.0", "-v")
+    assert " by curvature" in told.text
+
+
+def test_profiles_need_a_fit(project):
+    result = project.check("--soft-profile")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*--soft-profile needs --soft-fit*"])

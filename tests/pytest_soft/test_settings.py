@@ -9,6 +9,8 @@ from softtape.singles import ENGINES
 DEFAULTS = {
     "fit": False,
     "dry_run": False,
+    "profile": False,
+    "restarts": 0,
     "threshold": None,
     "optimizer": "auto",
     "engine": "auto",
