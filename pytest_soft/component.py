@@ -65,8 +65,8 @@ class Component:
 
     @property
     def started(self) -> bool:
-        """Whether 𝓛 and its slope could be computed at the start."""
-        return self.status is not None or self.error is None
+        """Whether it was fitted at all: its turn came, and nothing was wrong at the start."""
+        return self.status is not None
 
     @property
     def improved(self) -> bool:
