@@ -8,6 +8,8 @@ import shutil
 import statistics
 import time
 
+# glibc: keep freed memory, or chance in the layout of the heap decides who pays for page faults
+os.environ |= {"MALLOC_TRIM_THRESHOLD_": str(1 << 30), "MALLOC_MMAP_THRESHOLD_": str(1 << 30)}
 for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):  # some machines set them; numpy is slower
     os.environ.pop(name, None)
 

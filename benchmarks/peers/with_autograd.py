@@ -4,6 +4,7 @@ import autograd
 import autograd.numpy as anp
 import numpy as np
 from autograd.scipy.special import logsumexp
+from digits_network import LAYOUT, SHAPES
 from workers import Built
 
 
@@ -22,8 +23,6 @@ def sine_loop(x, y):
 
 
 def digits(images, labels):
-    from digits_network import LAYOUT, SHAPES  # noqa: PLC0415
-
     chosen = np.eye(10)[labels]
 
     def loss(theta):

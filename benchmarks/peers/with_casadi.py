@@ -2,6 +2,7 @@
 
 import casadi
 import numpy as np
+from ode_loop import DATA, END, OBSERVED, STEPS, TRUE, loss
 from workers import Built
 
 
@@ -30,15 +31,11 @@ def sine_loop(x, y):
 
 
 def orbit_loop():
-    from ode_loop import TRUE, loss  # noqa: PLC0415 -- its program, unchanged
-
     symbols = casadi.SX.sym("theta", len(TRUE))
     return _built(symbols, loss(**dict(zip(TRUE, casadi.vertsplit(symbols), strict=True))))
 
 
 def orbit_mapaccum():
-    from ode_loop import DATA, END, OBSERVED, STEPS  # noqa: PLC0415
-
     p, state, h = casadi.SX.sym("p", 4), casadi.SX.sym("state", 2), END / STEPS
 
     def slope(z):

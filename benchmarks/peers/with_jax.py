@@ -3,6 +3,8 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+from digits_network import LAYOUT, SHAPES
+from ode_loop import DATA, END, OBSERVED, STEPS, TRUE, loss
 from workers import Built
 
 jax.config.update("jax_enable_x64", True)
@@ -32,8 +34,6 @@ def sine_loop(x, y):
 
 
 def orbit_loop():
-    from ode_loop import TRUE, loss  # noqa: PLC0415 -- its program, unchanged
-
     def unrolled(theta):
         return loss(**dict(zip(TRUE, theta, strict=True)))
 
@@ -64,8 +64,6 @@ def orbit_forward():
 
 def _orbit(repeat):
     """The loss with the steps between observations under ``repeat``, a loop JAX can compile."""
-    from ode_loop import DATA, END, OBSERVED, STEPS  # noqa: PLC0415
-
     observed, h = jnp.asarray(DATA).reshape(OBSERVED, 2), END / STEPS
 
     def loss(theta):
@@ -93,8 +91,6 @@ def _orbit(repeat):
 
 
 def digits(images, labels):
-    from digits_network import LAYOUT, SHAPES  # noqa: PLC0415
-
     def loss(theta, images, labels):
         p = {key: theta[place].reshape(SHAPES[key]) for key, place in LAYOUT.slices.items()}
         z = jnp.tanh(images @ p["w1"] + p["b1"]) @ p["w2"] + p["b2"]

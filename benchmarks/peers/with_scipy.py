@@ -3,6 +3,7 @@
 from math import sin
 
 import numpy as np
+from ode_loop import DATA, TRUE, program
 from scipy.optimize import least_squares
 from workers import Built
 
@@ -27,8 +28,6 @@ def sine_loop(x, y):
 
 
 def orbit_loop():
-    from ode_loop import DATA, TRUE, program  # noqa: PLC0415 -- its program, unchanged
-
     def residuals(theta):
         return np.subtract(program(**dict(zip(TRUE, theta.tolist(), strict=True))), DATA)
 

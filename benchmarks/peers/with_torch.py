@@ -2,6 +2,8 @@
 
 import numpy as np
 import torch
+from digits_network import LAYOUT, SHAPES
+from ode_loop import TRUE, loss
 from workers import Built
 
 
@@ -29,8 +31,6 @@ def sine_loop(x, y):
 
 
 def orbit_loop():
-    from ode_loop import TRUE, loss  # noqa: PLC0415 -- its program, unchanged
-
     def value_and_gradient(theta):
         p = {k: torch.tensor(v, requires_grad=True) for k, v in zip(TRUE, theta, strict=True)}
         value = loss(**p)
@@ -41,8 +41,6 @@ def orbit_loop():
 
 
 def digits(images, labels):
-    from digits_network import LAYOUT, SHAPES  # noqa: PLC0415
-
     images, labels = torch.from_numpy(images), torch.from_numpy(labels)
 
     def value_and_gradient(theta):
