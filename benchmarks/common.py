@@ -116,9 +116,9 @@ def table(rows, title, *, limit=None):
     lines = [head]
     for row in rows:
         line = [row.name, _shown(row.set_up), _shown(row.first), _shown(row.steady)]
-        line.append(f"{row.steady / base:.3g}" if row.steady and base else "")
+        line.append(f"{row.steady / base:,.2f}" if row.steady and base else "")
         line.append(f"{row.cores:.1f}" if row.cores is not None else "")
-        line.append(f"{row.memory / 1e6:.3g} MB" if row.memory is not None else "")
+        line.append("" if row.memory is None else f"{row.memory / 1e6:,.1f} MB")
         if fits:
             line += [_shown(row.fit), _shown(row.fit_again), str(row.evaluations or "")]
         lines.append([f"{row.name}: {row.note}", *[""] * (len(head) - 1)] if row.note else line)
