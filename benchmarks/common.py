@@ -98,7 +98,8 @@ def installed(candidates):
     """The candidates that can run here; of the others it is said why they cannot."""
     able = []
     for candidate in candidates:
-        missing = [name for name in candidate.needs if importlib.util.find_spec(name) is None]
+        packages = dict.fromkeys(name.partition(".")[0] for name in candidate.needs)
+        missing = [name for name in packages if importlib.util.find_spec(name) is None]
         missing += [name for name in candidate.tools if shutil.which(name) is None]
         if missing:
             print(f"{candidate.name}: left out, {', '.join(missing)} is not installed")
