@@ -1,12 +1,17 @@
 """The digits network (64→32→10, tanh, cross-entropy) against hand-written numpy backpropagation.
 
-python benchmarks/digits_network.py
+With ``--peers`` what else one could use, as far as it is installed. On one thread:
+``taskset -c 0 python …``.
+
+    python benchmarks/digits_network.py [--peers]
 """
 
+import argparse
 import gzip
 from pathlib import Path
 
-from common import compare, machine, np, seconds
+from common import Built, Candidate, installed, machine, measure, np, table
+from peers import digits as peers
 
 from softtape.losses import cross_entropy
 from softtape.objective import Layout, Objective, Term
@@ -48,32 +53,35 @@ def by_hand(images, labels):
         parts["b1"][...] = dh.sum(axis=0)
         return float(value), g
 
-    return value_and_gradient
+    return Built(value_and_gradient)
 
 
-def softtape(images, labels, theta):
+def softtape(images, labels, theta, engine):
     def trace(values):
         with Tape() as tape:
             p = {key: tape.input(key, values[key]) for key in SHAPES}
             h = np.tanh(images @ p["w1"] + p["b1"])
             return tape.graph([np.mean(cross_entropy(h @ p["w2"] + p["b2"], labels))])
 
-    return Objective(
-        [Term("digits", trace(LAYOUT.unpack(theta)), trace)], LAYOUT
-    ).value_and_gradient
+    term = Term("digits", trace(LAYOUT.unpack(theta)), trace)
+    return Built(Objective([term], LAYOUT, engine).value_and_gradient)
 
 
 def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--peers", action="store_true")
+    wanted = parser.parse_args().peers
     images, labels = load()
-    random = np.random.default_rng(0)
-    theta = random.normal(size=LAYOUT.size) * 0.125
+    theta = np.random.default_rng(0).normal(size=LAYOUT.size) * 0.125
     print(machine())
     for n in (len(labels), 128):
         x, lab = images[:n].copy(), labels[:n].copy()
-        times = compare({"by hand": by_hand(x, lab), "softtape": softtape(x, lab, theta)}, theta)
-        ratio = times["softtape"] / times["by hand"]
-        shown = ", ".join(f"{name} {seconds(t)}" for name, t in times.items())
-        print(f"{n:5} images: {shown}, ratio {ratio:.2f}")
+        candidates = [
+            Candidate("numpy by hand", "digits_network:by_hand", (x, lab)),
+            Candidate("softtape, numpy", "digits_network:softtape", (x, lab, theta, "numpy")),
+            *(installed(peers(x, lab)) if wanted else []),
+        ]
+        table(measure(candidates, theta), f"{n} images")
 
 
 if __name__ == "__main__":

@@ -1,22 +1,21 @@
 """Lotka–Volterra by hand-written Runge–Kutta: 1000 steps, plain Python scalars, 6 parameters.
 
 The limit is the plain Python run of the program, value alone. With the extra ``fast`` the tape of
-some 60,000 operations is run by a compiled interpreter, without it by numpy. The last lines are a
-whole least squares fit from a start 3 % off, with tracing and compiling, beside scipy's
-``least_squares`` on plain floats with finite differences, where scipy is installed.
+some 60,000 operations is run by a compiled interpreter, without it by numpy. Fits are least
+squares from a start 3 % off. With ``--peers`` what else one could use, as far as it is installed.
+On one thread: ``taskset -c 0 python …``.
 
-    python benchmarks/ode_loop.py [--engine numpy numba]
+    python benchmarks/ode_loop.py [--engine numpy numba] [--peers]
 """
 
 import argparse
-import importlib.util
 import statistics
 
-from common import machine, np, seconds, timed
+from common import Built, Candidate, fitted, installed, machine, measure, np, seconds, table, timed
+from peers import orbit as peers
 
 from softtape.engines import fast
 from softtape.objective import Layout, Objective, Term
-from softtape.optimize import Bounds, choose, minimize
 from softtape.tape import Tape
 
 STEPS, OBSERVED, END = 1000, 50, 20.0
@@ -57,21 +56,17 @@ def trace(values):
         return tape.graph([loss(**{key: tape.input(key, values[key]) for key in TRUE})])
 
 
-def build(engine):
-    layout = Layout(dict.fromkeys(TRUE, ()))
-    return Objective([Term("orbit", trace(START), trace)], layout, engine), layout.pack(START)
+def softtape(engine):
+    graph = trace(START)
+    problem = Objective([Term("orbit", graph, trace)], Layout(dict.fromkeys(TRUE, ())), engine)
+    return Built(problem.value_and_gradient, lambda start: fitted(problem, start, 1e-12))
 
 
-def fit(engine):
-    problem, theta = build(engine)
-    optimizer, _ = choose("auto", n_params=len(TRUE), has_residuals=problem.has_residuals)
-    bounds = Bounds.unbounded(theta.size)
-    result = minimize(problem, theta, optimizer=optimizer, bounds=bounds, threshold=1e-12)
-    assert result.value <= 1e-12
-    return result
+def plain():
+    return Built(lambda theta: (loss(**dict(zip(TRUE, theta.tolist(), strict=True))), None))
 
 
-def median(function, repeats=15):
+def median(function, repeats=9):
     return statistics.median(timed(function)[0] for _ in range(repeats))
 
 
@@ -79,34 +74,25 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     engines = ["numpy", "numba"] if fast.available() else ["numpy"]
     parser.add_argument("--engine", nargs="*", default=engines)
-    engines = parser.parse_args().engine
-    plain = median(lambda: loss(**START))
+    parser.add_argument("--peers", action="store_true")
+    arguments = parser.parse_args()
     print(machine())
-    tracing = median(lambda: trace(START), 5)
-    print(f"plain Python, value alone: {seconds(plain)}; tracing: {seconds(tracing)}")
-    for engine in engines:
-        problem, theta = build(engine)
-        first = timed(lambda p=problem, t=theta: p.value_and_gradient(t))[0]
-        steady = median(lambda p=problem, t=theta: p.value_and_gradient(t))
+    candidates = [Candidate("plain Python, value alone", "ode_loop:plain")]
+    candidates += [
+        Candidate(f"softtape, {engine}", "ode_loop:softtape", (engine,), (engine,))
+        for engine in arguments.engine
+    ]
+    candidates += installed(peers()) if arguments.peers else []
+    theta, solution = np.array([*START.values()]), np.array([*TRUE.values()])
+    rows = measure(candidates, theta, solution=solution, gtol=1e-5, limit=30.0)
+    table(rows, f"{STEPS} steps")
+    recording = median(lambda: trace(START)) / median(lambda: loss(**START))
+    print(f"recording takes {recording:.3g} x the plain run")
+    for engine in arguments.engine:
+        problem = softtape(engine).function.__self__
         problem.residuals_and_jacobian(theta)
-        rows = median(lambda p=problem, t=theta: p.residuals_and_jacobian(t))
-        print(
-            f"{engine:6} first call {seconds(first):>8}, value and gradient {seconds(steady):>8} "
-            f"({steady / plain:.2f} x plain), Jacobian {seconds(rows):>8}"
-        )
-        times = [timed(lambda e=engine: fit(e)) for _ in range(3)]
-        shown = seconds(min(t for t, _ in times))
-        print(f"{'':6} trace, compile and fit: {shown}, {times[0][1].evaluations} evaluations")
-    if importlib.util.find_spec("scipy"):
-        from scipy.optimize import least_squares  # noqa: PLC0415 -- a peer, if there is one
-
-        names, x0 = list(TRUE), np.array(list(START.values()))
-
-        def residuals(t):
-            return np.subtract(program(**dict(zip(names, t.tolist(), strict=True))), DATA)
-
-        took = median(lambda: least_squares(residuals, x0, method="trf", x_scale="jac"), 5)
-        print(f"scipy least_squares (trf) on plain floats, fit alone: {seconds(took)}")
+        took = median(lambda p=problem: p.residuals_and_jacobian(theta))
+        print(f"{engine}: residuals and Jacobian {seconds(took)}")
 
 
 if __name__ == "__main__":

@@ -1,21 +1,25 @@
-"""200 to 10⁵ sine tests, each a graph of its own, against hand-vectorised numpy.
+"""200 to 10⁶ sine tests, each a graph of its own, against hand-vectorised numpy.
 
 The user's side is a Python loop over soft tests; the limit is what one would write by hand: all
-points in one array, the derivative worked out on paper. Also shown is what it costs once to trace
-the tests and to compile the objective.
+points in one array, the derivative worked out on paper. Set-up is tracing the tests; the first
+call compiles the objective. With ``--peers`` what else one could use, as far as it is installed.
+On one thread: ``taskset -c 0 python …``.
 
-    python benchmarks/sine_suite.py [--n 200 2000 20000 100000]
+    python benchmarks/sine_suite.py [--n 200 2000 20000 100000] [--peers]
 """
 
 import argparse
 
-from common import compare, machine, np, seconds, timed
+from common import Built, Candidate, fitted, installed, machine, measure, np, seconds, table, timed
+from peers import sine as peers
 
 from softtape import Param
+from softtape.engines import fast
 from softtape.objective import Layout, Objective, Term
 from softtape.tape import Tape
 
-omega = Param(1.3, name="omega")
+TRUE, START = 1.7, 1.3
+omega = Param(START, name="omega")
 
 
 def soft_test(x, y):
@@ -33,36 +37,42 @@ def by_hand(x, y):
         r = np.sin(phase) - y
         return r @ r, np.array([2.0 * (r @ (np.cos(phase) * x))])
 
-    return value_and_gradient
+    return Built(value_and_gradient)
+
+
+def softtape(x, y, engine):
+    cases = zip(x.tolist(), y.tolist(), strict=True)
+    graphs = [trace(*case) for case in cases]
+    terms = [Term(str(i), g, lambda _, g=g: g) for i, g in enumerate(graphs)]
+    problem = Objective(terms, Layout({omega.key: ()}), engine)
+    return Built(problem.value_and_gradient, lambda start: fitted(problem, start, 1e-12))
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--n", type=int, nargs="*", default=[200, 2000, 20_000, 100_000])
+    parser.add_argument("--peers", action="store_true")
+    arguments = parser.parse_args()
     print(machine())
-    print(
-        f"{'tests':>8} {'trace':>11} {'compile':>11} {'by hand':>10} {'softtape':>10} {'ratio':>6}"
-    )
-    for n in parser.parse_args().n:
+    for n in arguments.n:
         x = np.random.default_rng(0).uniform(0.0, 3.0, n)
-        y = np.sin(1.7 * x)
-        cases = list(zip(x.tolist(), y.tolist(), strict=True))
-        tracing, graphs = timed(lambda cases=cases: [trace(*case) for case in cases])
-        theta = np.array([1.3])
-
-        def build(graphs=graphs, theta=theta):
-            terms = [Term(str(i), g, lambda _, g=g: g) for i, g in enumerate(graphs)]
-            problem = Objective(terms, Layout({omega.key: ()}))
-            problem.value_and_gradient(theta)
-            return problem
-
-        compiling, problem = timed(build)
-        times = compare({"by hand": by_hand(x, y), "softtape": problem.value_and_gradient}, theta)
-        print(
-            f"{n:8} {seconds(tracing / n):>6}/test {seconds(compiling / n):>6}/test "
-            f"{seconds(times['by hand']):>10} {seconds(times['softtape']):>10} "
-            f"{times['softtape'] / times['by hand']:6.2f}"
-        )
+        y = np.sin(TRUE * x)
+        candidates = [Candidate("numpy by hand", "sine_suite:by_hand", (x, y))]
+        engines = {"numpy": (), "numba": ("numba",)} if fast.available() else {"numpy": ()}
+        candidates += [
+            Candidate(f"softtape, {engine}", "sine_suite:softtape", (x, y, engine), needs)
+            for engine, needs in engines.items()
+        ]
+        candidates += installed(peers(x, y)) if arguments.peers else []
+        theta, solution = np.array([START]), np.array([TRUE])
+        rows = measure(candidates, theta, solution=solution, gtol=1e-9 * n, limit=100.0)
+        table(rows, f"{n} tests")
+        plain = timed(lambda x=x, y=y: [*map(soft_test, x.tolist(), y.tolist())])[0]
+        for row in rows:
+            if row.name.startswith("softtape") and row.first is not None:
+                traced, compiled = seconds(row.set_up / n), seconds(row.first / n)
+                print(f"{row.name}: per test {traced} traced, {compiled} compiled")
+        print(f"the tests run plainly: {seconds(plain / n)} per test")
 
 
 if __name__ == "__main__":

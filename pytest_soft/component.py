@@ -73,8 +73,8 @@ class Component:
 
     @property
     def started(self) -> bool:
-        """Whether 𝓛 and its slope could be computed at the start."""
-        return self.status is not None or self.error is None
+        """Whether it was fitted at all: its turn came, and nothing was wrong at the start."""
+        return self.status is not None
 
     @property
     def improved(self) -> bool:
@@ -195,22 +195,22 @@ class Component:
         layout, problem = self._problem.layout, self._problem
         if not (self.started and self.after > 0 and problem.has_residuals):
             return None
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), problem.known_paths_only():
             bounds = _bounds(self._groups, layout)
             return meaning_of(problem, layout.pack(self.values), bounds, names)
 
     def elsewhere(self, seed: int) -> Mapping[str, Any] | None:
         """Return values of the Params with a lower 𝓛 than was reached, if a few probes find any.
 
-        Not asked for where a test follows its own path at each point, or where 𝓛 is at its goal.
+        Nobody looks where 𝓛 is at its goal.
         """
-        done = self.status is not None and self.status.converged and not self.retraces
+        done = self.status is not None and self.status.converged
         if not (done and self.after > 0 and not self.basins):
             return None
         layout = self._problem.layout
         bounds = _bounds(self._groups, layout)
         try:
-            with np.errstate(all="ignore"):
+            with np.errstate(all="ignore"), self._problem.known_paths_only():
                 found = lower_elsewhere(
                     self._problem.value, self._began, self.after, bounds, seed=seed
                 )

@@ -235,7 +235,6 @@ class Fit:
         summary.params = [
             _change(params[0], old[key], solution.values[key]) for key, params in groups.items()
         ]
-        explain(summary, solution, groups, seed=self._seed, profile=self._profile)
         summary.components = _component_fits(solution)
         summary.interrupted = solution.status is Status.INTERRUPTED
         self._report_failures(solution)
@@ -252,6 +251,8 @@ class Fit:
         unreached = _unreached(reached | set(groups))
         if unreached:
             summary.notes.append("reached by no selected soft test: " + ", ".join(unreached))
+        explain(summary, solution, groups, seed=self._seed, profile=self._profile)
+        set_values(groups, solution.values)  # a test may have run elsewhere
 
     def _without_slope(
         self, solution: Solution, groups: Groups, old: Mapping[str, Any]

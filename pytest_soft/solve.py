@@ -110,7 +110,7 @@ class Solution:
     Attributes
     ----------
     values
-        Best value of each Param by key; without those of components that could not be started.
+        Best value of each Param by key; without those of components that did not start.
     losses
         Loss of each test there, as the tape computes it.
     before
@@ -263,7 +263,7 @@ class _Run:
         limit, waiting = self._goal.threshold, self._ordered()
         if limit is not None and waiting and np.isfinite(self._sum()):
             self._share = (limit - self._offset) / len(waiting)
-        waiting = [component for component in waiting if component.started]
+        waiting = [component for component in waiting if component.error is None]
         try:
             for turn in count():
                 self._take_turns(waiting, turn)
@@ -278,7 +278,7 @@ class _Run:
         """Return how it ended; the Params get the best values."""
         components = self._ordered()
         if components and not any(component.started for component in components):
-            raise next(c.error for c in components if c.error)
+            raise next((c.error for c in components if c.error), KeyboardInterrupt())
         values = dict(self._start)
         for component in components:
             values |= component.values

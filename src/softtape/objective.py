@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -159,6 +160,7 @@ class Objective:
         self.terms = terms
         self.layout = layout
         self.last_failure: str | None = None
+        self._may_trace = True
         self._groups: dict[Hashable, Group] = {}
         for number, term in enumerate(terms):
             self._join(number, term.path)
@@ -216,6 +218,18 @@ class Objective:
             start += len(part)
         return residuals, matrix
 
+    @contextmanager
+    def known_paths_only(self) -> Iterator[None]:
+        """Within, no test is run: where one would take a new path, 𝓛 counts as infinite.
+
+        For probes at points that no optimizer chose: a program may not end there.
+        """
+        before, self._may_trace = self._may_trace, False
+        try:
+            yield
+        finally:
+            self._may_trace = before
+
     def residual_terms(self, theta: NDArray[np.float64], /) -> NDArray[np.intp]:
         """Return which term each residual belongs to, by its number, shape (m,)."""
         found = []
@@ -265,7 +279,8 @@ class Objective:
                         if changed.members and changed not in waiting:
                             waiting.append(changed)
         except CaseError as error:
-            self.last_failure = f"{self.terms[error.member].name}: {error}"
+            if self._may_trace:
+                self.last_failure = f"{self.terms[error.member].name}: {error}"
             return None
         self._forget_groups()
         return [(g, done[id(g)]) for g in self._groups.values() if g.members]
@@ -308,6 +323,8 @@ class Objective:
         for path in reversed(term.paths):
             if path not in known:
                 return path
+        if not self._may_trace:
+            raise CaseError(number, TrialError("a path that is not known"))
         try:
             path = term.trace_again(inputs)
         except TrialError as error:
