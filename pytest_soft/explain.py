@@ -40,6 +40,8 @@ def explain(
     """
     errors: dict[str, tuple[float, tuple[float, float]]] = {}
     for component in solution.components:
+        if not component.started:
+            continue
         names = [
             name
             for key in component.slices

@@ -251,7 +251,8 @@ class Fit:
         unreached = _unreached(reached | set(groups))
         if unreached:
             summary.notes.append("reached by no selected soft test: " + ", ".join(unreached))
-        explain(summary, solution, groups, seed=self._seed, profile=self._profile)
+        if not summary.interrupted:
+            explain(summary, solution, groups, seed=self._seed, profile=self._profile)
         set_values(groups, solution.values)  # a test may have run elsewhere
 
     def _without_slope(

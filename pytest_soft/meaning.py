@@ -78,8 +78,10 @@ def meaning_of(
     names
         What to call the elements of θ.
     """
+    if theta.size > _MOST_PARAMS:
+        return None
     residuals, jacobian = problem.residuals_and_jacobian(theta)
-    if theta.size > _MOST_PARAMS or jacobian.size > _LARGEST:
+    if jacobian.size > _LARGEST:
         return None
     if not (np.all(np.isfinite(residuals)) and np.all(np.isfinite(jacobian))):
         return None
