@@ -14,7 +14,7 @@ from pytest_soft.run import RUN
 from pytest_soft.settings import runs_tests
 from pytest_soft.solve import Goal, group_by_key, set_values
 from pytest_soft.summary import FitSummary
-from pytest_soft.trace import AT_IMPORT, TRACING, in_fixture, read_by
+from pytest_soft.trace import AT_IMPORT, in_fixture, read_by
 from softtape.tape import set_reader
 
 __all__ = ["Fitting"]
@@ -39,24 +39,6 @@ class Fitting:
     def _unseal(self) -> None:
         set_reader(self._before)
 
-    def record(self, item: pytest.Function, returned: Any) -> bool:
-        """Take what a test returned if it is being traced; tell whether it is."""
-        tracing = item.stash.get(TRACING, None)
-        if tracing is not None:
-            tracing.record(returned)
-        return tracing is not None
-
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_fixture_setup(
-        self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
-    ) -> Generator[None, Any, Any]:
-        """While tests are traced, seal Params for fixtures that outlive a single test."""
-        traced = request.session.stash.get(_FITTING, False)
-        if not traced or fixturedef.scope == "function":
-            return (yield)
-        with read_by(in_fixture(fixturedef.argname, fixturedef.scope)):
-            return (yield)
-
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, Any, Any]:
         """Fit, then let pytest run all tests on plain numbers."""
@@ -65,11 +47,11 @@ class Fitting:
             values = workers.receive(folder)
             set_values(group_by_key(list(values)), values)
         elif _will_run_tests(session):
-            session.stash[_FITTING] = True
+            sealing = session.config.pluginmanager.register(_Sealing())
             try:
                 summary = self._fit(session)
             finally:
-                session.stash[_FITTING] = False
+                session.config.pluginmanager.unregister(name=sealing)
                 if folder is not None:
                     workers.publish(folder, {})  # where the fit ended before it had values
             if summary.interrupted:
@@ -130,7 +112,16 @@ class Fitting:
             node.config.stash[RUN].fit = FitSummary.from_dict(sent)
 
 
-_FITTING = pytest.StashKey[bool]()
+class _Sealing:
+    """Registered while tests are traced: the check must not pay for it with each fixture."""
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any]) -> Generator[None, Any, Any]:
+        """Seal Params for fixtures that outlive a single test."""
+        if fixturedef.scope == "function":
+            return (yield)
+        with read_by(in_fixture(fixturedef.argname, fixturedef.scope)):
+            return (yield)
 
 
 def _will_run_tests(session: pytest.Session) -> bool:
