@@ -142,9 +142,10 @@ class Fit:
 
     def _trace_all(self) -> list[Term]:
         """Trace every test once; the terms are sorted by test id, whatever order they run in."""
+        items = list(self._tests)
         terms: list[Term] = []
         with _param_warnings(self.summary.notes):
-            for item, following in self._traces.in_turn(list(self._tests)):
+            for item, following in zip(items, [*items[1:], None], strict=True):
                 tracing, failure = self._traces.trace(item, following)
                 if failure is not None:
                     self._trouble(f"{failure.nodeid} failed while it was traced", failure.text)

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 import pytest
 
-from pytest_soft.collect import MARK, options_of
+from pytest_soft.collect import MARK, Options, options_of
 from pytest_soft.run import RUN, Run
 from pytest_soft.settings import Settings, add_options
 
@@ -58,10 +58,16 @@ def _register_fitting(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Read what the authors of soft tests asked for; last, since hooks may add marks too."""
     run = config.stash[RUN]
+    known: dict[tuple[Any, ...], Options | None] = {}  # of the cases of a function, read once
     for item in items:
-        options = options_of(item)
-        if options is not None:
-            run.options[item.nodeid] = options
+        marks = tuple(map(id, item.iter_markers(MARK)))
+        if marks:
+            key = (type(item), id(item.parent), *marks)
+            if key not in known:
+                known[key] = options_of(item)
+            options = known[key]
+            if options is not None:
+                run.options[item.nodeid] = options
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -111,7 +117,12 @@ def pytest_runtest_makereport(
     options = item.config.stash[RUN].options.get(item.nodeid)
     if options is not None:
         loss, cases = item.stash.get(_LOSS, (None, 0)) if report.when == "call" else (None, 0)
-        soft = {"loss": loss, "cases": cases, **options._asdict()}
+        soft = {
+            "loss": loss,
+            "cases": cases,
+            "weight": options.weight,
+            "threshold": options.threshold,
+        }
         report.soft = soft  # type: ignore[attr-defined]  # reports take extra plain data
     return report
 

@@ -40,7 +40,7 @@ class Run:
         self.options: dict[str, Options] = {}
         self.tests: dict[str, TestLoss] = {}
         self.fit: FitSummary | None = None
-        self.record: Callable[[object], None] | None = None
+        self.record: Callable[[object], object] | None = None
 
     def verdict(self) -> Verdict | None:
         """Return the verdict, or None for a run that has nothing to do with soft tests."""

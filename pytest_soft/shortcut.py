@@ -10,9 +10,8 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from enum import IntEnum
 from io import StringIO
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -34,13 +33,29 @@ _ACTED_ON = ("skip", "skipif", "xfail", "hypothesis")  # marks; those of others 
 # captures. (A direct parameter is wrapped in a fixture, too, and so is setup_module.)
 _SELF_SUFFICIENT = ("_pytest.python", "_pytest.fixtures", "_pytest.monkeypatch")
 
+_CURRENT = "PYTEST_CURRENT_TEST"  # which programs look for, as pytest documents it
 _ENDS = (Exception, pytest.fail.Exception, pytest.skip.Exception)  # how a test can end
 
 
-class _Way(IntEnum):
-    PROTOCOL = 0  # pytest has to run it
-    SET_UP = 1  # its fixtures have to be set up
-    CALL = 2  # it uses nothing but parametrize: calling the function is all there is to it
+class _Way(NamedTuple):
+    """How the cases of a function can be run.
+
+    Attributes
+    ----------
+    protocol
+        Pytest has to run them.
+    set_up
+        Their fixtures have to be set up; otherwise calling the function is all there is to it.
+    direct
+        The arguments that are parameters themselves, which need no fixture.
+    """
+
+    protocol: bool
+    set_up: bool = True
+    direct: tuple[str, ...] = ()
+
+
+_PROTOCOL = _Way(protocol=True)
 
 
 class Shortcut:
@@ -59,10 +74,6 @@ class Shortcut:
         self._closed = not all(module.startswith(_HARMLESS) for module in modules)
         self._ways: dict[int, _Way] = {}  # by id of what the cases of a function have in common
 
-    def needs_set_up(self, item: pytest.Function) -> bool:
-        """Whether the test is more than a call of its function."""
-        return self._way(item) is not _Way.CALL
-
     def run(
         self, item: pytest.Function, following: pytest.Item, take: Callable[[Any], bool]
     ) -> bool:
@@ -73,54 +84,59 @@ class Shortcut:
         item
             The test.
         following
-            The next one that needs a set-up; fixtures they share are kept.
+            The next one; fixtures they share are kept.
         take
             Gets what the test returned, and tells whether that is a loss.
         """
         way = self._way(item)
-        if way is _Way.PROTOCOL:
+        if way.protocol:
             return False
+        given = item.callspec.params if hasattr(item, "callspec") else {}
         streams = sys.stdout, sys.stderr
         sys.stdout = sys.stderr = StringIO()  # the check prints it again
-        os.environ["PYTEST_CURRENT_TEST"] = f"{item.nodeid} (call)".replace("\x00", "(null)")
         try:
-            if way is _Way.SET_UP:
-                return _with_fixtures(item, following, take)
-            given = item.callspec.params if hasattr(item, "callspec") else {}
-            return take(item.obj(**{name: given[name] for name in item._fixtureinfo.argnames}))
+            if way.set_up:
+                direct = {name: given[name] for name in way.direct}
+                return _with_fixtures(item, direct, following, take)
+            wanted = item._fixtureinfo.argnames
+            passed = take(item.obj(**{name: given[name] for name in wanted}))
+            state = item.session._setupstate
+            if passed and state.stack:  # what others before it share with it
+                state.teardown_exact(following)
+            return passed
         except _ENDS:
             return False
         finally:
             sys.stdout, sys.stderr = streams
-            os.environ.pop("PYTEST_CURRENT_TEST", None)
 
     def _way(self, item: pytest.Function) -> _Way:
+        if _may_not_pass(item):
+            return _PROTOCOL
         shared = id(item._fixtureinfo)
         way = self._ways.get(shared)
         if way is None:
             way = self._ways[shared] = self._find_way(item)
-        return _Way.PROTOCOL if _may_not_pass(item) else way
+        return way
 
     def _find_way(self, item: pytest.Function) -> _Way:
         marks = item.parent.iter_markers() if item.parent is not None else ()
         if self._closed or any(mark.name in _ACTED_ON for mark in marks):
-            return _Way.PROTOCOL
-        given = item.callspec.params if hasattr(item, "callspec") else {}
+            return _PROTOCOL
         fixtures = item._fixtureinfo.name2fixturedefs
         makers = {name: [made.func.__module__ for made in fixtures[name]] for name in fixtures}
         for modules in makers.values():
             if any(m.startswith("_pytest.") and m not in _SELF_SUFFICIENT for m in modules):
-                return _Way.PROTOCOL
-        # an indirect parameter is what a fixture is called with, not what it returns
-        direct = (
-            name in given and (name not in makers or makers[name][-1] == "_pytest.python")
-            for name in item.fixturenames
-        )
-        return _Way.CALL if item.cls is None and all(direct) else _Way.SET_UP
+                return _PROTOCOL
+        given = item.callspec.params if hasattr(item, "callspec") else {}
+        # an indirect parameter is what a fixture is called with, not what it returns; a direct
+        # one is wrapped in a fixture of pytest's own
+        direct = [n for n in given if n not in makers or makers[n][-1] == "_pytest.python"]
+        set_up = item.cls is not None or not set(item.fixturenames) <= set(direct)
+        return _Way(protocol=False, set_up=set_up, direct=tuple(direct))
 
 
 def _with_fixtures(
-    item: pytest.Function, following: pytest.Item, take: Callable[[Any], bool]
+    item: Any, direct: dict[str, Any], following: pytest.Item, take: Callable[[Any], bool]
 ) -> bool:
     """Set up what the test needs, call it, and tear down what ``following`` does not share.
 
@@ -129,7 +145,9 @@ def _with_fixtures(
     state = item.session._setupstate
     if not item._request:  # it ran before
         item._initrequest()
+    item.funcargs.update(direct)
     passed = False
+    os.environ[_CURRENT] = f"{item.nodeid} (call)".replace("\x00", "(null)")
     try:
         state.setup(item)
         wanted = item._fixtureinfo.argnames
@@ -141,8 +159,10 @@ def _with_fixtures(
         finally:
             item._request = False
             item.funcargs = None
+            os.environ.pop(_CURRENT, None)
     return passed
 
 
 def _may_not_pass(item: pytest.Function) -> bool:
+    """Whether a mark of its own, or of its case, makes pytest treat it otherwise."""
     return any(mark.name in _ACTED_ON for mark in item.own_markers)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from math import isfinite
 from typing import Any, NamedTuple
@@ -17,7 +17,7 @@ from pytest_soft.shortcut import Shortcut
 from softtape.errors import ParamError, TraceError
 from softtape.graph import Graph, shape_of
 from softtape.location import Location, user_location
-from softtape.tape import Readable, Reader, Tape, set_reader
+from softtape.tape import Readable, Reader, Tape, Traced, set_reader
 
 __all__ = [
     "AT_IMPORT",
@@ -93,8 +93,9 @@ class Tracing:
     def record(self, returned: Any) -> bool:
         """Take what the test returned; tell whether it is a loss, else why not is kept."""
         total: Any = None
+        number = type(returned) is Traced and isinstance(returned._value, float)  # most are
         try:
-            for name, part in parts_of(returned):
+            for name, part in (("", returned),) if number else parts_of(returned):
                 if getattr(part, "_tape", self.tape) is not self.tape:
                     raise LossError(OUTLIVED)
                 self.losses.append((name, part))
@@ -150,18 +151,6 @@ class Traces:
         self._shortcut = Shortcut(session.config)
         self._boundary: _Boundary = _Boundary.from_parent(session, name="soft-fit")
 
-    def in_turn(
-        self, items: Sequence[pytest.Function]
-    ) -> Iterator[tuple[pytest.Function, pytest.Function | None]]:
-        """Yield each test with the one whose fixtures are set up next."""
-        following: list[pytest.Function | None] = []
-        upcoming = None
-        for item in reversed(items):
-            following.append(upcoming)
-            if self._shortcut.needs_set_up(item):
-                upcoming = item
-        return zip(items, reversed(following), strict=True)
-
     def trace(
         self, item: pytest.Function, following: pytest.Item | None = None, *, locate: bool = False
     ) -> tuple[Tracing, TraceFailure | None]:
@@ -172,7 +161,7 @@ class Traces:
         item
             The test.
         following
-            The test whose fixtures are set up next; those they share are kept.
+            The test that is traced next; fixtures they share are kept.
         locate
             Note the source line of each operation.
 

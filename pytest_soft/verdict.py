@@ -32,8 +32,6 @@ class TestLoss(NamedTuple):
         xfail that passed.
     """
 
-    __test__ = False  # the name begins with Test, but pytest shall not collect it
-
     loss: float | None
     cases: int = 1
     weight: float = 1.0
@@ -45,6 +43,9 @@ class TestLoss(NamedTuple):
     def failed(self) -> bool:
         """Whether it gave no loss, or one above its own threshold."""
         return self.loss is None or (self.threshold is not None and self.loss > self.threshold)
+
+
+TestLoss.__test__ = False  # type: ignore[attr-defined]  # pytest shall not collect it
 
 
 class Verdict(NamedTuple):
