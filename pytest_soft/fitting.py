@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import gc
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -49,7 +51,8 @@ class Fitting:
         elif _will_run_tests(session):
             sealing = session.config.pluginmanager.register(_Sealing())
             try:
-                summary = self._fit(session)
+                with _spared_heap():
+                    summary = self._fit(session)
             finally:
                 session.config.pluginmanager.unregister(name=sealing)
                 if folder is not None:
@@ -110,6 +113,19 @@ class Fitting:
         sent = getattr(node, "workeroutput", {}).get(_SENT)
         if sent is not None:
             node.config.stash[RUN].fit = FitSummary.from_dict(sent)
+
+
+@contextmanager
+def _spared_heap() -> Iterator[None]:
+    """Keep the garbage collector from searching all that pytest collected, as graphs pile up."""
+    if gc.get_freeze_count():  # somebody froze objects for longer
+        yield
+        return
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 class _Sealing:
