@@ -94,6 +94,7 @@ class Fitting:
             run.fit = fit.run()
         folder = workers.shared_folder(config)
         if folder is not None:
+            workers.leave_word(folder, run.fit.to_dict())
             workers.publish(folder, fit.values)
         if worker is not None:
             config.workeroutput[_SENT] = run.fit.to_dict()  # type: ignore[attr-defined]
@@ -113,6 +114,14 @@ class Fitting:
         sent = getattr(node, "workeroutput", {}).get(_SENT)
         if sent is not None:
             node.config.stash[RUN].fit = FitSummary.from_dict(sent)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_terminal_summary(self, config: pytest.Config) -> None:
+        """After Ctrl-C nobody told the controller how the fit ended."""
+        run = config.stash[RUN]
+        said = workers.word(config) if run.fit is None else None
+        if said is not None:
+            run.fit = FitSummary.from_dict(said)
 
 
 @contextmanager
