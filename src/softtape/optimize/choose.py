@@ -2,24 +2,32 @@
 
 import difflib
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from types import MappingProxyType
 from typing import Any
 
 from softtape.errors import SoftError
-from softtape.optimize.adam import Adam
 from softtape.optimize.base import Optimizer
-from softtape.optimize.gradient_descent import GradientDescent
-from softtape.optimize.lbfgs import LBFGS
-from softtape.optimize.levenberg_marquardt import LevenbergMarquardt
 
 __all__ = ["OPTIMIZERS", "choose"]
 
+
+def _maker(module: str, name: str) -> Callable[[], Optimizer[Any]]:
+    """Return what makes an optimizer, imported on first use: a fit needs one of them."""
+
+    def make() -> Optimizer[Any]:
+        made: Optimizer[Any] = getattr(import_module(f"softtape.optimize.{module}"), name)()
+        return made
+
+    return make
+
+
 OPTIMIZERS: Mapping[str, Callable[[], Optimizer[Any]]] = MappingProxyType(
     {
-        "gradient-descent": GradientDescent,
-        "adam": Adam,
-        "lbfgs": LBFGS,
-        "lm": LevenbergMarquardt,
+        "gradient-descent": _maker("gradient_descent", "GradientDescent"),
+        "adam": _maker("adam", "Adam"),
+        "lbfgs": _maker("lbfgs", "LBFGS"),
+        "lm": _maker("levenberg_marquardt", "LevenbergMarquardt"),
     }
 )
 
