@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-__all__ = ["Shortcut"]
+__all__ = ["Shortcut", "forget_instance"]
 
 __tracebackhide__ = True  # messages and tracebacks shall end in the user's own code
 
@@ -161,6 +161,16 @@ def _with_fixtures(
             item.funcargs = None
             os.environ.pop(_CURRENT, None)
     return passed
+
+
+def forget_instance(item: pytest.Function) -> None:
+    """Let the next run of a method have an instance of its own, as each test has in pytest.
+
+    An item keeps the one it was collected with, since it is meant to run once.
+    """
+    if isinstance(item.parent, pytest.Class):
+        for kept in ("_instance", "_obj"):
+            vars(item).pop(kept, None)
 
 
 def _may_not_pass(item: pytest.Function) -> bool:

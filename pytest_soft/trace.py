@@ -13,7 +13,7 @@ from _pytest.runner import runtestprotocol  # not public, but what pytest-rerunf
 
 from pytest_soft.loss import OUTLIVED, LossError, parts_of
 from pytest_soft.run import RUN
-from pytest_soft.shortcut import Shortcut
+from pytest_soft.shortcut import Shortcut, forget_instance
 from softtape.errors import ParamError, TraceError
 from softtape.graph import Graph, shape_of
 from softtape.location import Location, user_location
@@ -171,11 +171,20 @@ class Traces:
             The recording, whose graph is None where the test was skipped or failed, and the
             failure if there was one.
         """
-        tracing = Tracing(Tape(locate=locate, start=self._start))
         following = following or self._boundary
-        with tracing.tape:
-            if self._shortcut.run(item, following, tracing.record):
-                return tracing, None
+        try:
+            tracing = Tracing(Tape(locate=locate, start=self._start))
+            with tracing.tape:
+                if self._shortcut.run(item, following, tracing.record):
+                    return tracing, None
+            forget_instance(item)
+            return self._by_protocol(item, following, locate)
+        finally:
+            forget_instance(item)
+
+    def _by_protocol(
+        self, item: pytest.Function, following: pytest.Item, locate: bool
+    ) -> tuple[Tracing, TraceFailure | None]:
         tracing = Tracing(Tape(locate=locate, start=self._start))
         self._run.record = tracing.record
         try:

@@ -356,3 +356,24 @@ def test_a_wide_fixture_still_may_not_read_a_param(project, protocols):
     result = project.fit()
     assert result.ret == 1
     result.stdout.fnmatch_lines(["*is read in the module-scoped fixture 'two'*"])
+
+
+@pytest.mark.parametrize("conftest", ["", NOTHING_BUT_A_HOOK])
+def test_each_run_of_a_method_has_an_instance_of_its_own(project, conftest):
+    project.write("conftest.py", conftest)
+    project.write(
+        "test_it.py",
+        dedent(HEAD)
+        + dedent("""
+        class TestIt:
+            kept = None
+
+            @soft_test
+            def test_it(self):
+                assert self.kept is None
+                self.kept = gain * 2
+                return (self.kept - 4) ** 2
+        """),
+    )
+    assert project.fit().ret == 0
+    assert project.value("gain", "test_it") == pytest.approx(2.0)
