@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,7 +20,7 @@ from pytest_soft.component import Component
 from pytest_soft.explain import explain
 from pytest_soft.solve import FitProgress, Goal, Solution, solve, without_slope
 from pytest_soft.summary import ComponentFit, FitSummary, ParamChange, Trouble
-from pytest_soft.trace import Traces, Tracing, first_non_finite
+from pytest_soft.trace import Traces, first_non_finite
 from pytest_soft.values import Groups, group_by_key, set_values
 from softtape import Param, SoftError, store
 from softtape.errors import ParamWarning
@@ -98,6 +99,7 @@ class Fit:
         self._traces = Traces(session, partial(starting_value, seed=seed))
         self.summary = FitSummary(dry_run=dry_run)
         self.values: Mapping[str, Any] = {}
+        self._non_finite: tuple[pytest.Function, str, Any] | None = None
 
     def run(self) -> FitSummary:
         """Fit, leave the Params at the best values found, store them and report."""
@@ -115,17 +117,18 @@ class Fit:
         if not self._tests:
             self._give_up("no soft test", _NO_TESTS)
         with numpy_and_math_follow():
-            terms, tracings = self._trace_all()
+            terms = self._trace_all()
         start = {key: v for term in terms for key, v in term.starts.items()}
         self.summary.tests = len(terms)
-        if any(_uses_float32(tracing.graph) for tracing in tracings.values() if tracing.graph):
+        paths = {term.path: term for term in terms}  # one of each: they differ in values alone
+        if any(_uses_float32(term.paths[path].graph) for path, term in paths.items()):
             self.summary.precision = 1e-4  # plain Python computes there with fewer digits
         if not terms:
             self._give_up("no soft test", "all soft tests were skipped or are expected to fail")
         if not start:
             self._give_up("no Param", _NO_PARAMS)
         self._refuse_gone(start)
-        self._refuse_non_finite(tracings)
+        self._refuse_non_finite()
         limits = {item.nodeid: o.threshold for item, o in self._tests.items()}
         try:
             solution = solve(terms, start, self._goal, limits=limits, callback=self._callback)
@@ -147,28 +150,25 @@ class Fit:
 
     # ---- tracing
 
-    def _trace_all(self) -> tuple[list[Term], dict[str, Tracing]]:
+    def _trace_all(self) -> list[Term]:
         """Trace every test once; the terms are sorted by test id, whatever order they run in."""
         items = list(self._tests)
-        tracings: dict[str, Tracing] = {}
         terms: list[Term] = []
-        for item, following in zip(items, [*items[1:], None], strict=True):
-            with warnings.catch_warnings(record=True) as caught:
-                warnings.simplefilter("always", ParamWarning)
+        with _param_warnings(self.summary.notes):
+            for item, following in zip(items, [*items[1:], None], strict=True):
                 tracing, failure = self._traces.trace(item, following)
-            # others come again in the check, where pytest reports them
-            said = [w.message for w in caught if issubclass(w.category, ParamWarning)]
-            self.summary.notes += map(str, said)
-            if failure is not None:
-                self._trouble(f"{failure.nodeid} failed while it was traced", failure.text)
-            elif tracing.graph is not None:
-                trace = partial(self._trace_again, item)
-                weight = self._tests[item].weight
-                terms.append(Term(item.nodeid, tracing.graph, trace, weight))
-                tracings[item.nodeid] = tracing
+                if failure is not None:
+                    self._trouble(f"{failure.nodeid} failed while it was traced", failure.text)
+                elif tracing.graph is not None:
+                    trace = partial(self._trace_again, item)
+                    weight = self._tests[item].weight
+                    terms.append(Term(item.nodeid, tracing.graph, trace, weight))
+                    found = tracing.non_finite()
+                    if found is not None and self._non_finite is None:
+                        self._non_finite = (item, *found)
         if self.summary.troubles:
             raise _GiveUpError
-        return sorted(terms, key=lambda term: term.name), tracings
+        return sorted(terms, key=lambda term: term.name)
 
     def _trace_again(self, item: pytest.Function, values: Mapping[str, Any]) -> Graph:
         """Trace a test with other values of the Params."""
@@ -192,19 +192,14 @@ class Fit:
                 "__init__.",
             )
 
-    def _refuse_non_finite(self, tracings: Mapping[str, Tracing]) -> None:
+    def _refuse_non_finite(self) -> None:
         """Give up on NaN or inf at the start, with its address."""
-        for item in self._tests:
-            tracing = tracings.get(item.nodeid)
-            if tracing is None:
-                continue
-            for name, part in tracing.losses:
-                value = getattr(part, "_value", part)
-                if not np.all(np.isfinite(np.asarray(value, float))):
-                    self._give_up(
-                        f"the loss of {item.nodeid} is not finite at the start",
-                        f"the loss{name} is {value}\n{self._origin(item)}",
-                    )
+        if self._non_finite is not None:
+            item, name, value = self._non_finite
+            self._give_up(
+                f"the loss of {item.nodeid} is not finite at the start",
+                f"the loss{name} is {value}\n{self._origin(item)}",
+            )
 
     def _origin(self, item: pytest.Function) -> str:
         """Say where in the program NaN or inf first comes up, and for which Param values."""
@@ -328,6 +323,17 @@ def _entries(groups: Groups, old: Mapping[str, Any]) -> dict[str, dict[str, stor
             entry = store.Entry(peek(param), start)
             files.setdefault(param.file, {})[param.name] = entry
     return files
+
+
+@contextmanager
+def _param_warnings(notes: list[str]) -> Iterator[None]:
+    """Note what Params warn of. The check warns of the rest again, and pytest reports that."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", ParamWarning)
+        try:
+            yield
+        finally:
+            notes += [str(w.message) for w in caught if issubclass(w.category, ParamWarning)]
 
 
 def _forget(keys: Iterable[str]) -> None:

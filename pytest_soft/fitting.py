@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import gc
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -14,7 +16,7 @@ from pytest_soft.run import RUN
 from pytest_soft.settings import runs_tests
 from pytest_soft.solve import Goal
 from pytest_soft.summary import FitSummary
-from pytest_soft.trace import AT_IMPORT, TRACING, in_fixture, read_by
+from pytest_soft.trace import AT_IMPORT, in_fixture, read_by
 from pytest_soft.values import group_by_key, set_values
 from softtape.tape import set_reader
 
@@ -40,24 +42,6 @@ class Fitting:
     def _unseal(self) -> None:
         set_reader(self._before)
 
-    def record(self, item: pytest.Function, returned: Any) -> bool:
-        """Take what a test returned if it is being traced; tell whether it is."""
-        tracing = item.stash.get(TRACING, None)
-        if tracing is not None:
-            tracing.record(returned)
-        return tracing is not None
-
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_fixture_setup(
-        self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
-    ) -> Generator[None, Any, Any]:
-        """While tests are traced, seal Params for fixtures that outlive a single test."""
-        traced = request.session.stash.get(_FITTING, False)
-        if not traced or fixturedef.scope == "function":
-            return (yield)
-        with read_by(in_fixture(fixturedef.argname, fixturedef.scope)):
-            return (yield)
-
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, Any, Any]:
         """Fit, then let pytest run all tests on plain numbers."""
@@ -66,11 +50,12 @@ class Fitting:
             values = workers.receive(folder)
             set_values(group_by_key(list(values)), values)
         elif _will_run_tests(session):
-            session.stash[_FITTING] = True
+            sealing = session.config.pluginmanager.register(_Sealing())
             try:
-                summary = self._fit(session)
+                with _spared_heap():
+                    summary = self._fit(session)
             finally:
-                session.stash[_FITTING] = False
+                session.config.pluginmanager.unregister(name=sealing)
                 if folder is not None:
                     workers.publish(folder, {})  # where the fit ended before it had values
             if summary.interrupted:
@@ -113,6 +98,7 @@ class Fitting:
             run.fit = fit.run()
         folder = workers.shared_folder(config)
         if folder is not None:
+            workers.leave_word(folder, run.fit.to_dict())
             workers.publish(folder, fit.values)
         if worker is not None:
             config.workeroutput[_SENT] = run.fit.to_dict()  # type: ignore[attr-defined]
@@ -133,8 +119,38 @@ class Fitting:
         if sent is not None:
             node.config.stash[RUN].fit = FitSummary.from_dict(sent)
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_terminal_summary(self, config: pytest.Config) -> None:
+        """After Ctrl-C nobody told the controller how the fit ended."""
+        run = config.stash[RUN]
+        said = workers.word(config) if run.fit is None else None
+        if said is not None:
+            run.fit = FitSummary.from_dict(said)
 
-_FITTING = pytest.StashKey[bool]()
+
+@contextmanager
+def _spared_heap() -> Iterator[None]:
+    """Keep the garbage collector from searching all that pytest collected, as graphs pile up."""
+    if gc.get_freeze_count():  # somebody froze objects for longer
+        yield
+        return
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
+class _Sealing:
+    """Registered while tests are traced: the check must not pay for it with each fixture."""
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any]) -> Generator[None, Any, Any]:
+        """Seal Params for fixtures that outlive a single test."""
+        if fixturedef.scope == "function":
+            return (yield)
+        with read_by(in_fixture(fixturedef.argname, fixturedef.scope)):
+            return (yield)
 
 
 def _will_run_tests(session: pytest.Session) -> bool:

@@ -33,7 +33,8 @@ def loss_of(returned: Any) -> tuple[float, int]:
     LossError
         It is none of these, or not finite.
     """
-    if type(returned) in (float, int):  # the common case, without numpy
+    # the common case, without numpy's functions; its float64 is a float, a bool is not
+    if isinstance(returned, float) or type(returned) is int:
         return _finite(float(returned), ""), 1
     import numpy as np
 

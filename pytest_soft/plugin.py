@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 import pytest
 
-from pytest_soft.collect import MARK, options_of
+from pytest_soft.collect import MARK, Options, options_of
 from pytest_soft.run import RUN, Run
 from pytest_soft.settings import Settings, add_options
 
@@ -58,16 +58,23 @@ def _register_fitting(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Read what the authors of soft tests asked for; last, since hooks may add marks too."""
     run = config.stash[RUN]
+    known: dict[tuple[Any, ...], Options | None] = {}  # of the cases of a function, read once
     for item in items:
-        options = options_of(item)
-        if options is not None:
-            run.options[item.nodeid] = options
+        marks = tuple(map(id, item.iter_markers(MARK)))
+        if marks:
+            key = (type(item), id(item.parent), *marks)
+            if key not in known:
+                known[key] = options_of(item)
+            options = known[key]
+            if options is not None:
+                run.options[item.nodeid] = options
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     """Run a soft test, and keep its loss instead of warning that it returned something."""
-    options = pyfuncitem.config.stash[RUN].options.get(pyfuncitem.nodeid)
+    run = pyfuncitem.config.stash[RUN]
+    options = run.options.get(pyfuncitem.nodeid)
     if options is None:
         return None
     from pytest_soft.loss import LossError, loss_of
@@ -76,8 +83,8 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     # pytest's own list of them, which knows defaults and mock.patch; not public
     wanted = pyfuncitem._fixtureinfo.argnames
     returned = pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in wanted})
-    fitting: Any = pyfuncitem.config.pluginmanager.get_plugin("soft-fitting")
-    if fitting is not None and fitting.record(pyfuncitem, returned):
+    if run.record is not None:  # it is traced, not checked
+        run.record(returned)
         return True
     problem = ""
     try:
@@ -105,10 +112,17 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Put the loss on the report, as plain numbers, so that it also travels from a worker."""
     report = yield
+    if report.when != "call" and report.passed:
+        return report  # a set-up or teardown that went well has nothing to say
     options = item.config.stash[RUN].options.get(item.nodeid)
     if options is not None:
         loss, cases = item.stash.get(_LOSS, (None, 0)) if report.when == "call" else (None, 0)
-        soft = {"loss": loss, "cases": cases, **options._asdict()}
+        soft = {
+            "loss": loss,
+            "cases": cases,
+            "weight": options.weight,
+            "threshold": options.threshold,
+        }
         report.soft = soft  # type: ignore[attr-defined]  # reports take extra plain data
     return report
 
@@ -121,21 +135,23 @@ class _Collector:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take the loss of a test that was not skipped; of a rerun test, the last one."""
-        soft, tests = getattr(report, "soft", None), self._run.tests
-        expected = hasattr(report, "wasxfail")
-        if soft is None or (report.skipped and not expected):
+        soft = getattr(report, "soft", None)
+        if soft is None:
             return
-        from dataclasses import replace
-
         from pytest_soft.verdict import TestLoss
 
+        tests, expected = self._run.tests, hasattr(report, "wasxfail")
+        if report.skipped and not expected:
+            return
         if report.when == "teardown":
             if report.failed and report.nodeid in tests:
-                tests[report.nodeid] = replace(tests[report.nodeid], error=True)
+                tests[report.nodeid] = tests[report.nodeid]._replace(error=True)
+        elif report.passed:
+            tests[report.nodeid] = TestLoss(**soft, counts=not expected)
         elif report.when == "call" or report.failed:
             strict = report.failed and str(report.longrepr).startswith("[XPASS(strict)]")
             test = TestLoss(**soft, counts=not (expected or strict))
-            tests[report.nodeid] = replace(test, error=report.failed and not test.failed)
+            tests[report.nodeid] = test._replace(error=report.failed and not test.failed)
 
 
 def pytest_report_teststatus(

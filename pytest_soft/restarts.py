@@ -92,7 +92,7 @@ class _Run:
         return self._problem.value(theta)
 
     def descend(self, start: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
-        if not np.isfinite(self.value(start)) and self.best is not None:
+        if self.best is not None and not np.isfinite(self.value(start)):
             return start, np.inf  # nothing to descend from: no candidate could be evaluated
         result = self.last = minimize(
             self._problem,

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pytest_soft.collect import Options
     from pytest_soft.settings import Settings
     from pytest_soft.summary import FitSummary
@@ -28,6 +30,8 @@ class Run:
         What the check measured, by test id.
     fit
         What the fit has to say, if there was one.
+    record
+        Takes what the test returned that is being traced; None while tests are checked.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -36,6 +40,7 @@ class Run:
         self.options: dict[str, Options] = {}
         self.tests: dict[str, TestLoss] = {}
         self.fit: FitSummary | None = None
+        self.record: Callable[[object], object] | None = None
 
     def verdict(self) -> Verdict | None:
         """Return the verdict, or None for a run that has nothing to do with soft tests."""

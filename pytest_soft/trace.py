@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from dataclasses import dataclass, field
-from io import StringIO
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from math import isfinite
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 from _pytest.runner import runtestprotocol  # not public, but what pytest-rerunfailures uses too
 
-from pytest_soft.collect import MARK
 from pytest_soft.loss import OUTLIVED, LossError, parts_of
+from pytest_soft.run import RUN
+from pytest_soft.shortcut import Shortcut, forget_instance
 from softtape.errors import ParamError, TraceError
-from softtape.graph import Graph
+from softtape.graph import Graph, shape_of
 from softtape.location import Location, user_location
-from softtape.tape import Readable, Reader, Tape, set_reader
+from softtape.tape import Readable, Reader, Tape, Traced, set_reader
 
 __all__ = [
     "AT_IMPORT",
-    "TRACING",
     "Sealed",
     "TraceFailure",
     "Traces",
@@ -67,24 +66,40 @@ def in_fixture(name: str, scope: str) -> Sealed:
     )
 
 
-@dataclass(eq=False)
 class Tracing:
-    """The recording of one test in progress."""
+    """The recording of one test in progress.
 
-    tape: Tape
-    graph: Graph | None = None
-    problem: str | None = None
-    losses: list[Any] = field(default_factory=list)
+    Attributes
+    ----------
+    tape
+        Where it is recorded.
+    graph
+        The record, whose output is the sum of what the test returned; None until it has.
+    problem
+        Why what it returned is no loss.
+    losses
+        The parts of what it returned, each with the path that leads to it.
+    """
 
-    def record(self, returned: Any) -> None:
-        """Make the sum of what the test returned the output of the graph."""
+    __slots__ = ("graph", "losses", "problem", "tape")
+
+    def __init__(self, tape: Tape) -> None:
+        """Nothing is recorded yet."""
+        self.tape = tape
+        self.graph: Graph | None = None
+        self.problem: str | None = None
+        self.losses: list[tuple[str, Any]] = []
+
+    def record(self, returned: Any) -> bool:
+        """Take what the test returned; tell whether it is a loss, else why not is kept."""
         total: Any = None
+        number = type(returned) is Traced and isinstance(returned._value, float)  # most are
         try:
-            for name, part in parts_of(returned):
+            for name, part in (("", returned),) if number else parts_of(returned):
                 if getattr(part, "_tape", self.tape) is not self.tape:
                     raise LossError(OUTLIVED)
                 self.losses.append((name, part))
-                loss = np.sum(part) if np.ndim(part) else part
+                loss = np.sum(part) if shape_of(part) else part
                 total = loss if total is None else total + loss
             self.graph = self.tape.graph([total])
         except LossError as error:
@@ -92,13 +107,19 @@ class Tracing:
         except TraceError as error:  # the line it names is ours: leave it out
             reason = str(error).split("\n", 1)[-1]
             self.problem = f"returned something the tape cannot follow: {reason}"
+        return self.graph is not None
+
+    def non_finite(self) -> tuple[str, Any] | None:
+        """Return the first part of the loss that is NaN or infinite, with its path."""
+        for name, part in self.losses:
+            value = getattr(part, "_value", part)
+            number = isinstance(value, float)
+            if not (isfinite(value) if number else np.isfinite(np.asarray(value, float)).all()):
+                return name, value
+        return None
 
 
-TRACING = pytest.StashKey[Tracing]()
-
-
-@dataclass(frozen=True)
-class TraceFailure:
+class TraceFailure(NamedTuple):
     """A test that could not be traced: its id and pytest's own account of why."""
 
     nodeid: str
@@ -125,9 +146,9 @@ class Traces:
 
     def __init__(self, session: pytest.Session, start: Callable[[Any], Any]) -> None:
         """Trace nothing yet."""
-        self._session = session
+        self._run = session.config.stash[RUN]
         self._start = start
-        self._foreign_hooks = _foreign_hooks(session.config)
+        self._shortcut = Shortcut(session.config)
         self._boundary: _Boundary = _Boundary.from_parent(session, name="soft-fit")
 
     def trace(
@@ -150,16 +171,27 @@ class Traces:
             The recording, whose graph is None where the test was skipped or failed, and the
             failure if there was one.
         """
+        following = following or self._boundary
+        try:
+            tracing = Tracing(Tape(locate=locate, start=self._start))
+            with tracing.tape:
+                if self._shortcut.run(item, following, tracing.record):
+                    return tracing, None
+            forget_instance(item)
+            return self._by_protocol(item, following, locate)
+        finally:
+            forget_instance(item)
+
+    def _by_protocol(
+        self, item: pytest.Function, following: pytest.Item, locate: bool
+    ) -> tuple[Tracing, TraceFailure | None]:
         tracing = Tracing(Tape(locate=locate, start=self._start))
-        if self._needs_no_set_up(item) and self._call(item, tracing):
-            return tracing, None
-        tracing = Tracing(Tape(locate=locate, start=self._start))
-        item.stash[TRACING] = tracing
+        self._run.record = tracing.record
         try:
             with tracing.tape:
-                reports = runtestprotocol(item, log=False, nextitem=following or self._boundary)
+                reports = runtestprotocol(item, log=False, nextitem=following)
         finally:
-            del item.stash[TRACING]
+            self._run.record = None
         if tracing.problem:
             return tracing, TraceFailure(item.nodeid, f"the soft test {tracing.problem}")
         expected = any(hasattr(report, "wasxfail") for report in reports)
@@ -173,59 +205,6 @@ class Traces:
             tracing.graph = None
             return tracing, TraceFailure(item.nodeid, failed.longreprtext)
         return tracing, None
-
-    def _needs_no_set_up(self, item: pytest.Function) -> bool:
-        """Whether calling the function is all there is to running the test.
-
-        So it is for a plain function that uses nothing but ``parametrize``, unless some plugin
-        or conftest has a say in how tests run. Pytest's protocol would cost ten times the call.
-        """
-        if self._foreign_hooks or item.cls is not None:
-            return False
-        callspec = getattr(item, "callspec", None)
-        given = callspec.params if callspec is not None else {}
-        if not given.keys() >= set(item.fixturenames) or any(map(_may_skip, item.iter_markers())):
-            return False
-        # an indirect parameter is what a fixture is called with, not what it returns
-        own = item._fixtureinfo.name2fixturedefs
-        return all(name not in own or _is_direct(own[name]) for name in given)
-
-    def _call(self, item: pytest.Function, tracing: Tracing) -> bool:
-        """Call the function; if it raises, tell so, and let pytest run the test and report."""
-        given = item.callspec.params if hasattr(item, "callspec") else {}
-        wanted = item._fixtureinfo.argnames
-        try:
-            with tracing.tape, redirect_stdout(StringIO()), redirect_stderr(StringIO()):
-                tracing.record(item.obj(**{name: given[name] for name in wanted}))
-        except (Exception, pytest.fail.Exception, pytest.skip.Exception):
-            return False
-        return tracing.graph is not None
-
-
-_RUN_HOOKS = (
-    "pytest_runtest_protocol",
-    "pytest_runtest_setup",
-    "pytest_runtest_call",
-    "pytest_runtest_teardown",
-    "pytest_pyfunc_call",
-)
-_HARMLESS = ("_pytest.", "pytest_soft.", "xdist.", "_hypothesis_pytestplugin")
-
-
-def _foreign_hooks(config: pytest.Config) -> bool:
-    """Whether a plugin or conftest has a say in how tests run."""
-    impls = (i for name in _RUN_HOOKS for i in getattr(config.hook, name).get_hookimpls())
-    return any(not (impl.function.__module__ or "").startswith(_HARMLESS) for impl in impls)
-
-
-def _may_skip(mark: pytest.Mark) -> bool:
-    """Whether a mark does something when the test runs, as far as can be known."""
-    return mark.name not in ("parametrize", MARK)
-
-
-def _is_direct(definitions: Sequence[pytest.FixtureDef[Any]]) -> bool:
-    """Whether a name stands for a parameter itself, which pytest wraps in a fixture of its own."""
-    return definitions[-1].func.__module__.startswith("_pytest.")
 
 
 @contextmanager

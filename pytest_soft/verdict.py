@@ -6,15 +6,14 @@ The summary, the reports and the exit status all ask :func:`judge`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from math import fsum
+from typing import NamedTuple
 
 __all__ = ["TestLoss", "Verdict", "judge"]
 
 
-@dataclass(frozen=True, slots=True)
-class TestLoss:
-    """What a check measured of one soft test.
+class TestLoss(NamedTuple):
+    """What a check measured of one soft test (tuples: dataclasses would slow the start).
 
     Attributes
     ----------
@@ -33,8 +32,6 @@ class TestLoss:
         xfail that passed.
     """
 
-    __test__ = False  # the name begins with Test, but pytest shall not collect it
-
     loss: float | None
     cases: int = 1
     weight: float = 1.0
@@ -48,8 +45,10 @@ class TestLoss:
         return self.loss is None or (self.threshold is not None and self.loss > self.threshold)
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+TestLoss.__test__ = False  # type: ignore[attr-defined]  # pytest shall not collect it
+
+
+class Verdict(NamedTuple):
     """Pass or fail, and why.
 
     Attributes

@@ -18,11 +18,21 @@ from typing import Any
 import numpy as np
 import pytest
 
-__all__ = ["FIRST", "close", "open_folder", "publish", "receive", "shared_folder"]
+__all__ = [
+    "FIRST",
+    "close",
+    "leave_word",
+    "open_folder",
+    "publish",
+    "receive",
+    "shared_folder",
+    "word",
+]
 
 FIRST = "gw0"
 _FOLDER = "soft_folder"
 _FILE = "values.json"
+_WORD = "summary.json"
 _EVERY = 0.01  # seconds between two looks
 
 
@@ -63,9 +73,29 @@ def publish(folder: Path, values: Mapping[str, Any]) -> None:
     if (folder / _FILE).exists():
         return
     plain = {key: [np.asarray(v).tolist(), np.asarray(v).dtype.name] for key, v in values.items()}
-    temporary = folder / f"{_FILE}.{os.getpid()}"
+    _write(folder / _FILE, plain)
+
+
+def _write(file: Path, plain: Mapping[str, Any]) -> None:
+    """Write all or nothing: others may look at any time, and a worker may be killed."""
+    temporary = file.with_name(f"{file.name}.{os.getpid()}")
     temporary.write_text(json.dumps(plain), encoding="utf-8")
-    temporary.replace(folder / _FILE)
+    temporary.replace(file)
+
+
+def leave_word(folder: Path, summary: Mapping[str, Any]) -> None:
+    """Keep what the fit has to say for a controller that no longer listens (Ctrl-C)."""
+    _write(folder / _WORD, summary)
+
+
+def word(config: pytest.Config) -> dict[str, Any] | None:
+    """In the controller, once the workers have ended: return what the fit had to say."""
+    folder = config.stash.get(_KEY, None)
+    try:
+        said = None if folder is None else (folder / _WORD).read_text(encoding="utf-8")
+    except FileNotFoundError:  # it never came to an end
+        return None
+    return None if said is None else dict(json.loads(said))
 
 
 def receive(folder: Path) -> dict[str, Any]:

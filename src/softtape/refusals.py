@@ -36,6 +36,12 @@ def outlived(*_: object) -> NoReturn:
 def refuse_constant(value: Any) -> NoReturn:
     """Raise for an operand that is no real number."""
     what = np.asarray(value)
+    if what.ndim == 0 and type(what.item()).__module__.startswith("_pytest."):
+        raise TraceError(
+            f"{user_location()}\npytest.approx answers with yes or no, which has no slope to "
+            "follow. Return a distance as the loss, such as (actual - expected) ** 2 or "
+            "pytest_soft.squared_error(actual, expected); keep approx for tests that are not soft."
+        )
     instead = {
         "c": "Complex numbers are not traced yet: keep real and imaginary parts.",
         "O": "Convert what it holds to float; join traced values with np.stack([...]).",

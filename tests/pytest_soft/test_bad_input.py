@@ -1,6 +1,7 @@
 """Every bad input has its message, and none harms a store."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -532,6 +533,27 @@ def test_a_real_sigint(project):
     assert 0 < project.value("rate", "prog") < 3
 
 
+def test_a_real_sigint_to_workers(project):
+    project.write("prog.py", SLOW.format("time.sleep(0.05); open('started', 'w').close()"))
+    project.write("test_it.py", TEST.format(SLOW_TEST))
+    command = [sys.executable, "-m", "pytest", "--soft-fit", "--soft-optimizer=gradient-descent"]
+    command += ["-n", "2", "-p", "no:hypothesispytest", "-p", "no:cacheprovider"]
+    with subprocess.Popen(
+        command, cwd=project.path, stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        deadline = time.monotonic() + 30
+        while not (project.path / "started").exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(0.4)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+        output, _ = process.communicate(timeout=30)
+    assert process.returncode == 2
+    assert "INTERRUPTED  fit of 1 soft test, total loss" in output
+    assert "stopped: interrupted from the keyboard" in output
+    assert "stored   in prog.soft.json" in output
+    assert 0 < project.value("rate", "prog") < 3
+
+
 def test_nothing_is_left_beside_the_store(prog):
     prog.fit()
     assert sorted(p.name for p in prog.path.iterdir() if "soft" in p.name) == ["prog.soft.json"]
@@ -587,3 +609,28 @@ def test_a_param_at_its_optimum_is_not_called_without_a_slope(prog):
     for returned in (GOOD, GOOD):
         prog.write("test_it.py", TEST.format(returned))
         assert "no slope" not in prog.fit().stdout.str()
+
+
+@pytest.mark.parametrize(
+    "line", ["assert rate * 2 == pytest.approx(2.0)", "return rate == pytest.approx([2.0])"]
+)
+def test_approx_is_no_loss(project, line):
+    project.write(
+        "test_it.py",
+        f"""
+        import pytest
+        from pytest_soft import Param, soft_test
+
+        rate = Param(1.0)
+
+        @soft_test
+        def test_it():
+            {line}
+            return (rate - 2) ** 2
+        """,
+    )
+    result = project.fit()
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(
+        [f"*test_it.py:9: {line.replace('[', '[[]')}", "*Return a distance as the loss, such as*"]
+    )

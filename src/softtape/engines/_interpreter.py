@@ -253,6 +253,7 @@ def directions(codes: Any, left: Any, right: Any, values: Any, tangents: Any) ->
                 t = 0.0
                 if tangents[a, d] != 0.0:
                     t += slope_a * tangents[a, d]
-                if slope_b != 0.0:
+                # a slope by a constant may be NaN: that of (-2)**2 is, by the exponent
+                if slope_b != 0.0 and tangents[b, d] != 0.0:
                     t += slope_b * tangents[b, d]
                 tangents[i, d] = t

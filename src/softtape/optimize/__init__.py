@@ -1,12 +1,17 @@
 """Minimisers of the total loss: explicit state, one driver loop, stopping apart from stepping."""
 
-from softtape.optimize.adam import Adam, AdamState
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from softtape.optimize.base import Bounds, Objective, Optimizer, State, Status
 from softtape.optimize.choose import OPTIMIZERS, choose
-from softtape.optimize.gradient_descent import GradientDescent, GradientDescentState
-from softtape.optimize.lbfgs import LBFGS, LBFGSState
-from softtape.optimize.levenberg_marquardt import LevenbergMarquardt, LevenbergMarquardtState
 from softtape.optimize.loop import Progress, Result, minimize
+
+if TYPE_CHECKING:
+    from softtape.optimize.adam import Adam, AdamState
+    from softtape.optimize.gradient_descent import GradientDescent, GradientDescentState
+    from softtape.optimize.lbfgs import LBFGS, LBFGSState
+    from softtape.optimize.levenberg_marquardt import LevenbergMarquardt, LevenbergMarquardtState
 
 __all__ = [
     "LBFGS",
@@ -28,3 +33,18 @@ __all__ = [
     "choose",
     "minimize",
 ]
+
+_HOME = {
+    "Adam": "adam",
+    "GradientDescent": "gradient_descent",
+    "LBFGS": "lbfgs",
+    "LevenbergMarquardt": "levenberg_marquardt",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import an optimizer on first use: a fit needs one of them, and waits for its import."""
+    home = _HOME.get(name.removesuffix("State"))
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{home}"), name)

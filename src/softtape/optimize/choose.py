@@ -2,34 +2,36 @@
 
 import difflib
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from types import MappingProxyType
 from typing import Any
 
 from softtape.errors import SoftError
-from softtape.optimize.adam import Adam
 from softtape.optimize.base import Optimizer
-from softtape.optimize.external import (
-    CMA,
-    DifferentialEvolution,
-    ScipyLeastSquares,
-    ScipyMinimize,
-)
-from softtape.optimize.gradient_descent import GradientDescent
-from softtape.optimize.lbfgs import LBFGS
-from softtape.optimize.levenberg_marquardt import LevenbergMarquardt
 
 __all__ = ["EXTERNAL", "OPTIMIZERS", "choose"]
 
+
+def _maker(module: str, name: str) -> Callable[[], Optimizer[Any]]:
+    """Return what makes an optimizer, imported on first use: a fit needs one of them."""
+
+    def make() -> Optimizer[Any]:
+        made: Optimizer[Any] = getattr(import_module(f"softtape.optimize.{module}"), name)()
+        return made
+
+    return make
+
+
 OPTIMIZERS: Mapping[str, Callable[[], Optimizer[Any]]] = MappingProxyType(
     {
-        "gradient-descent": GradientDescent,
-        "adam": Adam,
-        "lbfgs": LBFGS,
-        "lm": LevenbergMarquardt,
-        "scipy-least-squares": ScipyLeastSquares,
-        "scipy-minimize": ScipyMinimize,
-        "differential-evolution": DifferentialEvolution,
-        "cma": CMA,
+        "gradient-descent": _maker("gradient_descent", "GradientDescent"),
+        "adam": _maker("adam", "Adam"),
+        "lbfgs": _maker("lbfgs", "LBFGS"),
+        "lm": _maker("levenberg_marquardt", "LevenbergMarquardt"),
+        "scipy-least-squares": _maker("external", "ScipyLeastSquares"),
+        "scipy-minimize": _maker("external", "ScipyMinimize"),
+        "differential-evolution": _maker("external", "DifferentialEvolution"),
+        "cma": _maker("external", "CMA"),
     }
 )
 EXTERNAL = frozenset({"scipy-least-squares", "scipy-minimize", "differential-evolution", "cma"})
