@@ -6,6 +6,7 @@ A :class:`Group` holds the cases of one signature (see :mod:`softtape.transforms
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections.abc import Container, Mapping
 from functools import cached_property
 from typing import Any, TypeAlias
@@ -23,6 +24,7 @@ __all__ = ["Case", "CaseError", "Group"]
 
 Floats: TypeAlias = NDArray[np.float64]
 
+_MANY = 16  # as many cases are compiled at once; fewer, when they are asked for again
 _COMPILED = 100  # as many long scalar cases are run faster one by one, compiled, than batched
 
 # what numpy raises where a program fails at the values it meets, not for how it is written: a
@@ -84,9 +86,18 @@ class Group:
         The graph of any of them, pruned.
     engine
         What runs a case alone; see :mod:`softtape.singles`.
+    threads
+        How many threads may run chunks of cases at the same time.
+
+    Attributes
+    ----------
+    members
+        What the caller calls the cases: numbers, in ascending order.
+    alone
+        The operation for which the cases have to be run one by one; None where there is none.
     """
 
-    def __init__(self, graph: Graph, engine: str = "auto") -> None:
+    def __init__(self, graph: Graph, engine: str = "auto", threads: int = 1) -> None:
         """Start without cases."""
         self.members: list[int] = []
         self.cases: list[Case] = []
@@ -95,8 +106,10 @@ class Group:
         self._weights: Floats | None
         self._graph = graph
         self._lanes: Lanes | None = None
-        self._batchable = True
+        self.alone: str | None = None
         self._engine = engine
+        self._threads = threads
+        self._asked: set[Kind] = set()
         self._least = _COMPILED if prefers_numba(graph, engine) else 1
         self._changed()
 
@@ -128,8 +141,9 @@ class Group:
 
     def add(self, member: int, case: Case) -> None:
         """Take in a case; ``member`` is what the caller calls it."""
-        self.members.append(member)
-        self.cases.append(case)
+        place = bisect(self.members, member)
+        self.members.insert(place, member)
+        self.cases.insert(place, case)
         self._changed()
 
     def remove(self, members: set[int]) -> None:
@@ -159,11 +173,11 @@ class Group:
         CaseError
             A case cannot be evaluated there.
         """
-        if self._batchable and len(self.cases) > self._least:
+        if self.alone is None and len(self.cases) > self._least and self._pays(kind):
             try:
                 return self._together(kind, inputs)
-            except CannotBatchError:
-                self._batchable = False
+            except CannotBatchError as error:
+                self.alone = str(error)
             except _FAILURES:
                 pass  # one of them is to blame: the others may have to take another path
         shares = []
@@ -175,10 +189,16 @@ class Group:
                 raise CaseError(member, error) from error
         return merged(shares)
 
+    def _pays(self, kind: Kind) -> bool:
+        """Whether to compile: a few cases that took a new path may never take it again."""
+        asked_before = kind in self._asked
+        self._asked.add(kind)
+        return asked_before or len(self.cases) >= _MANY
+
     def _together(self, kind: Kind, inputs: Mapping[str, Any]) -> Share:
         if self._lanes is None or self._stale:
             if self._lanes is None:
-                self._lanes = Lanes(self._graph)
+                self._lanes = Lanes(self._graph, self._threads)
             self._lanes.fill(self.cases)
             self._stale = False
         return self._lanes.share(kind, inputs, self._form)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from softtape.chunks import threads_to_use
 from softtape.errors import SoftError
 from softtape.graph import Graph
 from softtape.groups import Case, CaseError, Group
@@ -150,23 +151,40 @@ class Objective:
         Where each Param lies in θ; holds every Param that a test reaches.
     engine
         ``auto``, ``numpy`` or ``numba``; see :mod:`softtape.singles`.
+    threads
+        How many threads may run chunks of tests at the same time; by default as many as
+        :func:`softtape.chunks.threads_to_use` says. The results are the same, bit by bit.
     """
 
-    def __init__(self, terms: Sequence[Term], layout: Layout, engine: str = "auto") -> None:
+    def __init__(
+        self,
+        terms: Sequence[Term],
+        layout: Layout,
+        engine: str = "auto",
+        threads: int | None = None,
+    ) -> None:
         """Group the tests by their paths; nothing is evaluated yet."""
         check_engine(engine)
         self._engine = engine
+        self._threads = threads_to_use() if threads is None else threads
         self.terms = terms
         self.layout = layout
         self.last_failure: str | None = None
         self._groups: dict[Hashable, Group] = {}
+        self._active: list[Group] | None = None
         for number, term in enumerate(terms):
             self._join(number, term.path)
 
     @property
     def has_residuals(self) -> bool:
         """Whether 𝓛 is visibly a sum of squares."""
-        return all(g.has_residuals for g in self._groups.values() if g.members)
+        return all(group.has_residuals for group in self._in_order())
+
+    @property
+    def alone(self) -> dict[str, str]:
+        """The tests that had to be run one by one, and the operation without a batching rule."""
+        groups = [(g, g.alone) for g in self._in_order() if g.alone is not None]
+        return {self.terms[n].name: reason for group, reason in groups for n in group.members}
 
     @property
     def retraces(self) -> int:
@@ -219,7 +237,8 @@ class Objective:
     def _total(self, shares: Sequence[tuple[Group, Share]]) -> float:
         total = 0.0
         for group, share in shares:
-            total += float(group.weights @ share.losses)
+            given = share.total
+            total += float(group.weights @ share.losses) if given is None else given
         return total
 
     # ---- paths
@@ -229,37 +248,45 @@ class Objective:
         case = self.terms[number].paths[path]
         group = self._groups.get(path)
         if group is None:
-            group = self._groups[path] = Group(case.graph, self._engine)
+            group = self._groups[path] = Group(case.graph, self._engine, self._threads)
         group.add(number, case)
+        self._active = None
         self.terms[number].path = path
         return group
+
+    def _in_order(self) -> list[Group]:
+        """Return the groups in the order of their first tests, whatever happened before."""
+        if self._active is None:
+            groups = [group for group in self._groups.values() if group.members]
+            self._active = sorted(groups, key=lambda group: group.members[0])
+        return self._active
 
     def _shares(self, kind: Kind, theta: NDArray[np.float64]) -> list[tuple[Group, Share]] | None:
         """Return what each group contributes, each test on the path it takes at ``theta``."""
         inputs = self.layout.unpack(theta)
-        done: dict[int, Share] = {}
-        waiting = [group for group in self._groups.values() if group.members]
+        done: dict[Group, Share] = {}
+        waiting = list(self._in_order())
         tried: dict[int, set[Hashable]] = {}
         trusted: set[int] = set()
         try:
             with np.errstate(all="ignore"):
                 while waiting:
-                    group = waiting.pop(0)
+                    group = waiting.pop()
                     if kind == "jacobian" and not group.has_residuals:
                         raise ShapeOfProblemChanged("a test took a path that is no sum of squares")
-                    share = group.share(kind, inputs, trusted)
-                    done[id(group)] = share
+                    share = done[group] = group.share(kind, inputs, trusted)
                     if share.holds is None:
                         continue
                     for changed in self._move_broken(group, share, inputs, tried, trusted):
-                        done.pop(id(changed), None)
+                        done.pop(changed, None)
                         if changed.members and changed not in waiting:
                             waiting.append(changed)
         except CaseError as error:
             self.last_failure = f"{self.terms[error.member].name}: {error}"
             return None
-        self._forget_groups()
-        return [(g, done[id(g)]) for g in self._groups.values() if g.members]
+        if self._active is None:
+            self._forget_groups()
+        return [(group, done[group]) for group in self._in_order()]
 
     def _forget_groups(self) -> None:
         """Let the oldest of the groups go that nothing is in any more, with their programs."""
@@ -282,6 +309,7 @@ class Objective:
         broken = [number for number, held in holds if not held and number not in trusted]
         paths = {number: self._other_path(number, inputs, tried, trusted) for number in broken}
         group.remove(set(broken))
+        self._active = None
         joined = [self._join(number, path) for number, path in paths.items()]
         return list(dict.fromkeys([group, *joined])) if broken else []
 

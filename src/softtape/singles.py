@@ -39,7 +39,8 @@ class Share:
     Attributes
     ----------
     losses
-        Their losses, shape (cases,), without weights.
+        Their losses, shape (cases,), without weights; may be left out with a gradient that
+        comes with the total.
     holds
         Whether each case's guards hold; where not, its share counts for nothing. None
         where all hold.
@@ -49,6 +50,8 @@ class Share:
         Their weighted residuals, case by case.
     rows
         The Jacobian of the residuals by key, shape (residuals, size of the Param).
+    total
+        Sum of the weighted losses; None where the caller is to form it.
     """
 
     losses: Floats
@@ -56,6 +59,7 @@ class Share:
     gradient: Mapping[str, Any] = field(default_factory=dict)
     residuals: Floats | None = None
     rows: Mapping[str, Floats] = field(default_factory=dict)
+    total: float | None = None
 
 
 class Single(Protocol):
