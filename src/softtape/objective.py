@@ -21,6 +21,7 @@ from softtape.transforms.simplify import prune
 __all__ = ["Layout", "Objective", "ShapeOfProblemChanged", "Term", "TrialError"]
 
 _MOST_PATHS = 32
+_PATIENCE = 8  # so many new paths in a row: a test that is not expected to repeat one
 
 
 class TrialError(Exception):
@@ -111,6 +112,7 @@ class Term:
         self.weight = weight
         self.traces = 1
         self._trace = trace
+        self._new = 0  # paths in a row that it had not taken before
         self.paths: dict[Hashable, Case] = {}
         self.starts: dict[str, Any] = {}
         self.path: Hashable = None
@@ -120,12 +122,18 @@ class Term:
         """Keep the path of ``graph``, the oldest making room, and return its signature."""
         graph = prune(graph)
         path = signature(graph)
+        self._new = 0 if path in self.paths else self._new + 1
         self.paths[path] = Case(graph, self.weight)
         if len(self.paths) > _MOST_PATHS:
             del self.paths[next(p for p in self.paths if p not in (path, self.path))]
         for key, value in graph.start.items():
             self.starts.setdefault(key, value)
         return path
+
+    @property
+    def repeats(self) -> bool:
+        """Whether trying the paths it took before is expected to be cheaper than tracing."""
+        return self._new < _PATIENCE
 
     def trace_again(self, inputs: Mapping[str, Any]) -> Hashable:
         """Trace the test where the Params are ``inputs``, and return the path it takes."""
@@ -324,9 +332,10 @@ class Objective:
         term = self.terms[number]
         known = tried.setdefault(number, set())
         known.add(term.path)
-        for path in reversed(term.paths):
-            if path not in known:
-                return path
+        if term.repeats:
+            for path in reversed(term.paths):
+                if path not in known:
+                    return path
         try:
             path = term.trace_again(inputs)
         except TrialError as error:
