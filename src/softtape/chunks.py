@@ -34,9 +34,10 @@ __all__ = ["Lanes", "merged", "threads_to_use"]
 
 Floats: TypeAlias = NDArray[np.float64]
 
-# Lanes of a chunk: a buffer of float64 takes 32 KB, so that a dozen stay in cache. Sums are
-# formed chunk by chunk, so that their bits depend on this number, and on no other.
-_CHUNK = 4096
+# Most lanes of a chunk: a buffer of float64 takes 64 KB, so that a dozen stay in cache. Sums are
+# formed chunk by chunk, so that their bits do not depend on the number of threads.
+_CHUNK = 8192
+_LEFT_OUT: Floats = np.zeros(0)  # the losses, where their total is all that is asked for
 _WORTH_A_THREAD = 16  # steps over a chunk, of some microseconds each: waking a thread costs 50
 _MOST_KEPT = 1 << 28  # bytes that chunks may keep of what follows from their cases alone
 
@@ -49,14 +50,9 @@ class _Case(Protocol):
     def weight(self) -> float: ...
 
 
-def merged(shares: Sequence[Share], *, losses: bool = True) -> Share:
-    """Join the shares of single cases or of chunks, adding up in their order.
-
-    The losses of each case may be left out, where their total is all that is asked for.
-    """
-    if len(shares) == 1:
-        return shares[0]
-    joined = Share(np.concatenate([s.losses for s in shares]) if losses else np.zeros(0))
+def merged(shares: Sequence[Share]) -> Share:
+    """Join the shares of single cases or of chunks, adding up in their order."""
+    joined = Share(np.concatenate([s.losses for s in shares]))
     if all(s.total is not None for s in shares):
         joined.total = sum(s.total for s in shares if s.total is not None)
     if any(s.holds is not None for s in shares):
@@ -101,7 +97,8 @@ class Lanes:
     def fill(self, cases: Sequence[_Case]) -> None:
         """Take these cases, instead of those before."""
         columns = stacked_constants([case.constants for case in cases])
-        width = min(len(cases), _CHUNK)
+        chunks = -(-len(cases) // _CHUNK)
+        width = -(-len(cases) // chunks)  # chunks of one size, so that few lanes are left over
         varying: dict[int, Any] = {}
         for number, column, value in zip(self._numbers, columns, cases[0].constants, strict=True):
             known = number in self._varying
@@ -132,7 +129,11 @@ class Lanes:
             for start in range(0, len(self._weights), self._width):
                 columns = {n: self._lanes(c, start) for n, c in self._varying.items()}
                 program.chunks.append(_Chunk(columns, self._weights[start : start + self._width]))
-        return merged(program.run_all(inputs, self._threads), losses=kind == "value")
+        shares = program.run_all(inputs, self._threads)
+        share = shares[0] if len(shares) == 1 else merged(shares)
+        if share.holds is not None and share.holds.all():
+            share.holds = None
+        return share
 
     def _lanes(self, column: NDArray[Any], start: int) -> NDArray[Any]:
         """Return the values in the lanes of a chunk; lanes left over repeat the chunk's first."""
@@ -229,10 +230,8 @@ class _Compiled:
         _in_threads(min(threads, len(chunks), useful), len(chunks), run)
         return shares
 
-    def _bound(self, chunk: _Chunk) -> list[Any]:
-        """Return what a chunk contributes, and keep it while that is not too much."""
-        if chunk.bound is not None:
-            return chunk.bound
+    def _bind(self, chunk: _Chunk) -> list[Any]:
+        """Return what a chunk contributes, and keep it if that is not too much."""
         missing = self._width - len(chunk.weights)
         weights = np.pad(chunk.weights, (0, missing)) if missing else chunk.weights
         values = [weights, *chunk.columns.values()]
@@ -247,7 +246,8 @@ class _Compiled:
         workspace = self._workspaces.get(thread)
         if workspace is None:
             workspace = self._workspaces[thread] = self._program.workspace()
-        outputs = self._program.compute(shared, self._bound(chunk), workspace, True)
+        bound = self._bind(chunk) if chunk.bound is None else chunk.bound
+        outputs = self._program.compute(shared, bound, workspace, True)
         assert outputs is not None  # guards are looked at below, case by case
         n = len(chunk.weights)
         holds = None
@@ -256,13 +256,17 @@ class _Compiled:
         if self._kind == "jacobian":
             return self._rows(outputs, chunk.weights, holds)
         losses = outputs[0][:n]
-        share = Share(losses, holds, total=float(chunk.weights.dot(losses)))
-        if self._kind == "gradient":
-            share.gradient = dict(zip(self._keys, outputs[1:], strict=False))
-        return share
+        total = float(chunk.weights.dot(losses))
+        if self._kind == "value":
+            return Share(losses.copy(), holds, total=total)
+        gradient = {
+            key: g.copy() if isinstance(g, np.ndarray) else g
+            for key, g in zip(self._keys, outputs[1:], strict=False)
+        }
+        return Share(_LEFT_OUT, holds, gradient, total=total)
 
-    def _holding(self, values: Sequence[Any], n: int) -> NDArray[np.bool_] | None:
-        """Tell for which cases all guards hold; None for all."""
+    def _holding(self, values: Sequence[Any], n: int) -> NDArray[np.bool_]:
+        """Tell for which cases all guards hold."""
         holds = np.ones(n, bool)
         for value, expected in zip(values, self._guards, strict=True):
             if np.ndim(value) == np.ndim(expected):
@@ -270,7 +274,7 @@ class _Compiled:
             else:
                 equal = (value == expected) | ((value != value) & (expected != expected))
                 holds &= equal.reshape(self._width, -1).all(axis=1)[:n]
-        return None if holds.all() else holds
+        return holds
 
     def _rows(
         self, outputs: Sequence[Any], weights: Floats, holds: NDArray[np.bool_] | None

@@ -173,13 +173,16 @@ class Group:
         CaseError
             A case cannot be evaluated there.
         """
-        if self.alone is None and len(self.cases) > self._least and self._pays(kind):
-            try:
-                return self._together(kind, inputs)
-            except CannotBatchError as error:
-                self.alone = str(error)
-            except _FAILURES:
-                pass  # one of them is to blame: the others may have to take another path
+        if self.alone is None and len(self.cases) > self._least:
+            # a few cases that took a new path may never take it again
+            if kind in self._asked or len(self.cases) >= _MANY:
+                try:
+                    return self._together(kind, inputs)
+                except CannotBatchError as error:
+                    self.alone = str(error)
+                except _FAILURES:
+                    pass  # one of them is to blame: the others may have to take another path
+            self._asked.add(kind)
         shares = []
         for member, case in zip(self.members, self.cases, strict=True):
             try:
@@ -187,13 +190,7 @@ class Group:
                 shares.append(case.share(kind, inputs, self._engine, guarded=guarded))
             except _FAILURES as error:
                 raise CaseError(member, error) from error
-        return merged(shares)
-
-    def _pays(self, kind: Kind) -> bool:
-        """Whether to compile: a few cases that took a new path may never take it again."""
-        asked_before = kind in self._asked
-        self._asked.add(kind)
-        return asked_before or len(self.cases) >= _MANY
+        return shares[0] if len(shares) == 1 else merged(shares)
 
     def _together(self, kind: Kind, inputs: Mapping[str, Any]) -> Share:
         if self._lanes is None or self._stale:
@@ -201,4 +198,4 @@ class Group:
                 self._lanes = Lanes(self._graph, self._threads)
             self._lanes.fill(self.cases)
             self._stale = False
-        return self._lanes.share(kind, inputs, self._form)
+        return self._lanes.share(kind, inputs, self._form if kind == "jacobian" else None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Container, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -270,31 +270,46 @@ class Objective:
         return self._active
 
     def _shares(self, kind: Kind, theta: NDArray[np.float64]) -> list[tuple[Group, Share]] | None:
-        """Return what each group contributes, each test on the path it takes at ``theta``."""
-        inputs = self.layout.unpack(theta)
-        done: dict[Group, Share] = {}
-        waiting = list(self._in_order())
-        tried: dict[int, set[Hashable]] = {}
-        trusted: set[int] = set()
+        """Return what each group contributes; None where a test cannot be evaluated."""
         try:
-            with np.errstate(all="ignore"):
-                while waiting:
-                    group = waiting.pop()
-                    if kind == "jacobian" and not group.has_residuals:
-                        raise ShapeOfProblemChanged("a test took a path that is no sum of squares")
-                    share = done[group] = group.share(kind, inputs, trusted)
-                    if share.holds is None:
-                        continue
-                    for changed in self._move_broken(group, share, inputs, tried, trusted):
-                        done.pop(changed, None)
-                        if changed.members and changed not in waiting:
-                            waiting.append(changed)
+            return self._evaluated(kind, self.layout.unpack(theta))
         except CaseError as error:
             self.last_failure = f"{self.terms[error.member].name}: {error}"
             return None
-        if self._active is None:
-            self._forget_groups()
+
+    @np.errstate(all="ignore")
+    def _evaluated(self, kind: Kind, inputs: Mapping[str, Any]) -> list[tuple[Group, Share]]:
+        """Return what each group contributes, each test on the path it takes there."""
+        shares = [(group, self._share(group, kind, inputs, ())) for group in self._in_order()]
+        if all([share.holds is None for _, share in shares]):
+            return shares
+        done = self._settled(kind, inputs, dict(shares))
+        self._forget_groups()
         return [(group, done[group]) for group in self._in_order()]
+
+    def _share(
+        self, group: Group, kind: Kind, inputs: Mapping[str, Any], trusted: Container[int]
+    ) -> Share:
+        if kind == "jacobian" and not group.has_residuals:
+            raise ShapeOfProblemChanged("a test took a path that is no sum of squares")
+        return group.share(kind, inputs, trusted)
+
+    def _settled(
+        self, kind: Kind, inputs: Mapping[str, Any], done: dict[Group, Share]
+    ) -> dict[Group, Share]:
+        """Move tests until all guards hold, and return what each group contributes then."""
+        tried: dict[int, set[Hashable]] = {}
+        trusted: set[int] = set()
+        waiting = list(done)
+        while waiting:
+            group = waiting.pop()
+            if group not in done:
+                done[group] = self._share(group, kind, inputs, trusted)
+            for changed in self._move_broken(group, done[group], inputs, tried, trusted):
+                done.pop(changed, None)
+                if changed.members and changed not in waiting:
+                    waiting.append(changed)
+        return done
 
     def _forget_groups(self) -> None:
         """Let the oldest of the groups go that nothing is in any more, with their programs."""

@@ -39,7 +39,8 @@ class Program:
         ``before(inputs)`` returns what all chunks share.
     compute
         ``compute(shared, bound, workspace, guarded)`` returns the outputs, from what `before`,
-        `bind` and `workspace` returned, or None where a guard does not hold.
+        `bind` and `workspace` returned, or None where a guard does not hold. Arrays that
+        depend on a chunk are overwritten when the next one is computed.
     workspace
         Returns the buffers one thread needs, whatever the number of chunks.
     steps
@@ -79,8 +80,8 @@ class Program:
         given = [*inputs.values(), *shared]
         active = graph.active(inputs.values())
         expected = {k: value for k, value in graph.guards if active[k]}
-        first = Writer(graph, shown, shared, given, {})
-        second = Writer(graph, shown, mine, graph.outputs, expected)
+        first = Writer(graph, shown, shared, given, {}, fresh=True)
+        second = Writer(graph, shown, mine, graph.outputs, expected, fresh=not own)
         scope = first.scope | second.scope
         scope |= {f"v{k}": value for k, value in self._fixed.items()}
         scope |= {f"k{number}": key for key, number in inputs.items()}

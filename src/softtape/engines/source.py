@@ -5,25 +5,24 @@ What the function of a small program looks like::
     def run(before, fixed, buffers, guarded):
         [v1] = before
         [v2, v3, v10] = fixed
-        [b0, b1] = buffers
+        [b0, b1, b2] = buffers
         multiply(v1, v2, b0)
         sin(b0, b1)
         subtract(b1, v3, b1)
-        v7 = square(b1)
+        square(b1, b2)
         cos(b0, b0)
         multiply(b1, b0, b1)
-        v12 = dot(v10, b1)
+        v12 = v10.dot(b1)
         v13 = v12 * v8
-        return [v7, v13]
+        return [b2, v13]
 
 Arrays are written into buffers, which are used again as soon as nothing needs their value any
-more; an operation on each element by itself may write over its own operand. What leaves the
-function is never in a buffer.
+more; an operation on each element by itself may write over its own operand.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -53,7 +52,10 @@ class Writer:
         Numbers of the nodes to compute, in their order; the others are there already,
         under their own names (`v3` for node 3).
     leaving
-        Numbers of the nodes whose values leave the function.
+        Numbers of the nodes whose values the function returns.
+    fresh
+        Whether what it returns is in arrays of its own, not in buffers, which the next run
+        overwrites.
     expected
         What guarded nodes must be, by number; where one is not, the function returns None.
 
@@ -72,8 +74,10 @@ class Writer:
         graph: Graph,
         shown: Sequence[Any],
         work: Sequence[int],
-        leaving: Container[int],
+        leaving: Sequence[int],
         expected: Mapping[int, Any],
+        *,
+        fresh: bool,
     ) -> None:
         """Write the lines."""
         self.lines: list[str] = []
@@ -85,7 +89,7 @@ class Writer:
         self._views: dict[int, tuple[Callable[..., Any], int]] = {}
         self._free: dict[Any, list[int]] = {}
         self._owners: dict[int, int] = {}  # node -> the buffer its value is in
-        owning, ends = self._lives(work, leaving)
+        owning, ends = self._lives(work, leaving, fresh)
         computed = set(work)
         for number in expected:
             if number not in computed:
@@ -111,16 +115,16 @@ class Writer:
         return made
 
     def _lives(
-        self, work: Sequence[int], leaving: Container[int]
+        self, work: Sequence[int], leaving: Sequence[int], fresh: bool
     ) -> tuple[set[int], dict[int, list[int]]]:
         """Return which nodes get a buffer, and which of these are needed last by which node."""
         owning: set[int] = set()
-        last: dict[int, int] = {}
         stays = len(self._nodes)
+        last = dict.fromkeys(leaving, stays)
         for number in reversed(work):
-            end = stays if number in leaving else last.get(number, number)
+            end = last.get(number, number)
             writes = self._writes(number)
-            if writes and end < stays:
+            if writes and (end < stays or not fresh):
                 owning.add(number)
             if writes or not isinstance(self._shown[number], np.ndarray):
                 end = number
@@ -195,7 +199,7 @@ class Writer:
         if op in _INFIX and out is None:
             return f" {_INFIX[op]} ".join(names)
         if op == "matmul" and all(np.ndim(self._shown[a]) == 1 for a in args):
-            return self._named("dot", np.dot, names)
+            return f"{names[0]}.dot({names[1]})"
         if op in _REDUCTIONS and isinstance(self._shown[args[0]], np.ndarray):
             self.scope[f"a{number}"] = attrs["axis"]
             rest = [f"a{number}", *(["None", out] if out else [])]
