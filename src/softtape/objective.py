@@ -281,7 +281,7 @@ class Objective:
     def _evaluated(self, kind: Kind, inputs: Mapping[str, Any]) -> list[tuple[Group, Share]]:
         """Return what each group contributes, each test on the path it takes there."""
         shares = [(group, self._share(group, kind, inputs, ())) for group in self._in_order()]
-        if all([share.holds is None for _, share in shares]):
+        if all(share.holds is None for _, share in shares):
             return shares
         done = self._settled(kind, inputs, dict(shares))
         self._forget_groups()

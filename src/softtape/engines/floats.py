@@ -22,9 +22,14 @@ from softtape.ops import PRIMITIVES, Kind
 
 __all__ = ["ScalarProgram", "suits"]
 
-Step: TypeAlias = tuple[int, int, int, int]
-"""``(what, node, operand, other)`` of a sweep; see `ScalarProgram._slopes`."""
+Operation: TypeAlias = tuple[Callable[..., Any], int, int, int]
+"""``(function, operand, other, node)``; the other is -1 where there is none."""
 
+Step: TypeAlias = tuple[int, int, int, int]
+"""``(what, node, operand, other)`` of a sweep over derivatives."""
+
+# y = a * b, a * constant, a + b, a + constant, a - b, constant - a; or operand number `other` of a
+# function whose slopes are in a table
 _PRODUCT, _SCALED, _SUM, _SAME, _DIFFERENCE, _MINUS, _TABLE = range(7)
 _FEW = 12  # more directions than these are carried together, as arrays
 
@@ -106,13 +111,14 @@ class ScalarProgram:
         self._active = active
         self._guards = [(k, expected) for k, expected in graph.guards if active[k]]
         self._values: list[Any] = [0.0] * len(graph)
-        fixed, self._steps = [], []
+        fixed: list[Operation] = []
+        self._steps: list[Operation] = []
         for number, (op, args, attrs) in enumerate(graph.nodes):
             if op == CONSTANT:
                 self._values[number] = float(attrs)
             elif op != INPUT:
-                step = (*self._operation(op, args), number)
-                (self._steps if active[number] else fixed).append(step)
+                function, a, b = self._operation(op, args)
+                (self._steps if active[number] else fixed).append((function, a, b, number))
         self._walk(fixed)
 
     def _operation(self, op: str, args: tuple[int, ...]) -> tuple[Callable[..., Any], int, int]:
@@ -125,7 +131,7 @@ class ScalarProgram:
         nodes = self._graph.nodes
         return op == "power" and nodes[args[1]][0] == CONSTANT and nodes[args[1]][2] == 2
 
-    def _walk(self, steps: Iterable[tuple[Callable[..., Any], int, int, int]]) -> None:
+    def _walk(self, steps: Iterable[Operation]) -> None:
         v = self._values
         for function, a, b, number in steps:
             v[number] = function(v[a], v[b]) if b >= 0 else function(v[a])

@@ -67,9 +67,7 @@ class Program:
         used = {a for k in mine for a in graph.nodes[k][1]} | set(graph.outputs)
         self._kept = sorted(k for k in used if cased[k] and not moves[k])
         self._cases = [(key, graph.inputs[key]) for key in cases]
-        self._fixed = {
-            k: shown[k] for k in range(len(shown)) if not cased[k] and not moves[k]
-        }
+        self._fixed = {k: shown[k] for k in range(len(shown)) if not cased[k] and not moves[k]}
         self._write(graph, shown, shared, mine)
 
     def _write(
@@ -102,7 +100,7 @@ class Program:
             f"return {_listed(second.names, graph.outputs)}",
         ]
         source = "\n".join(line if line.startswith("def ") else f" {line}" for line in text)
-        exec(source, scope)  # noqa: S102 -- our own text: names and values of the user's are not in it
+        exec(source, scope)  # our own text: no name and no value of the user's is in it
         self.before, self.compute = scope["before"], scope["compute"]
         self.workspace = second.workspace
         self._mine = [] if own else second.workspace()

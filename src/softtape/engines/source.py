@@ -144,7 +144,7 @@ class Writer:
         if not isinstance(value, np.ndarray) or not value.shape or value.dtype.kind not in "fb":
             return False
         if op in _REDUCTIONS:
-            return value.dtype == getattr(self._shown[args[0]], "dtype", None)
+            return bool(value.dtype == getattr(self._shown[args[0]], "dtype", None))
         return isinstance(getattr(np, op, None), np.ufunc) and not attrs
 
     def _node(self, number: int, owns: bool, gone: Sequence[int]) -> None:
