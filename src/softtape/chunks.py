@@ -38,7 +38,7 @@ Floats: TypeAlias = NDArray[np.float64]
 # formed chunk by chunk, so that their bits do not depend on the number of threads.
 _CHUNK = 8192
 _LEFT_OUT: Floats = np.zeros(0)  # the losses, where their total is all that is asked for
-_WORTH_A_THREAD = 16  # steps over a chunk, of some microseconds each: waking a thread costs 50
+_WORTH_A_THREAD = 12  # steps over a chunk, of some microseconds each: waking a thread costs 50
 _MOST_KEPT = 1 << 28  # bytes that chunks may keep of what follows from their cases alone
 
 
@@ -219,15 +219,16 @@ class _Compiled:
     def run_all(self, inputs: Mapping[str, Any], threads: int) -> list[Share]:
         """Return what each chunk contributes."""
         shared, chunks = self._program.before(inputs), self.chunks
-        if len(chunks) == 1:
-            return [self._run(shared, chunks[0], 0)]
+        useful = len(chunks) * self._program.steps // _WORTH_A_THREAD
+        threads = min(threads, len(chunks), useful)
+        if threads <= 1:
+            return [self._run(shared, chunk, 0) for chunk in chunks]
         shares: list[Any] = [None] * len(chunks)
 
         def run(thread: int, task: int) -> None:
             shares[task] = self._run(shared, chunks[task], thread)
 
-        useful = max(1, len(chunks) * self._program.steps // _WORTH_A_THREAD)
-        _in_threads(min(threads, len(chunks), useful), len(chunks), run)
+        _in_threads(threads, len(chunks), run)
         return shares
 
     def _bind(self, chunk: _Chunk) -> list[Any]:

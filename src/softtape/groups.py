@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softtape.chunks import Lanes, merged
+from softtape.engines import floats
 from softtape.graph import CONSTANT, Graph
 from softtape.singles import Kind, Share, Single, make_single, prefers_numba
 from softtape.transforms.batch import CannotBatchError, constants_of
@@ -25,7 +26,8 @@ __all__ = ["Case", "CaseError", "Group"]
 Floats: TypeAlias = NDArray[np.float64]
 
 _MANY = 16  # as many cases are compiled at once; fewer, when they are asked for again
-_COMPILED = 100  # as many long scalar cases are run faster one by one, compiled, than batched
+_LONG = 2000  # nodes: compiling the numpy calls of as long a batch takes seconds
+_COMPILED = 100  # as many long scalar cases are run faster one by one, by a table, than batched
 
 # what numpy raises where a program fails at the values it meets, not for how it is written: a
 # singular matrix, an index out of range, a negative power of an integer
@@ -110,7 +112,8 @@ class Group:
         self._engine = engine
         self._threads = threads
         self._asked: set[Kind] = set()
-        self._least = _COMPILED if prefers_numba(graph, engine) else 1
+        by_table = len(graph) >= _LONG and floats.suits(graph)
+        self._least = _COMPILED if by_table or prefers_numba(graph, engine) else 1
         self._changed()
 
     @cached_property

@@ -101,7 +101,7 @@ class Program:
         ]
         source = "\n".join(line if line.startswith("def ") else f" {line}" for line in text)
         exec(source, scope)  # our own text: no name and no value of the user's is in it
-        self.before, self.compute = scope["before"], scope["compute"]
+        self.before, self.compute = scope.pop("before"), scope.pop("compute")
         self.workspace = second.workspace
         self._mine = [] if own else second.workspace()
 
