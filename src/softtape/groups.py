@@ -25,7 +25,7 @@ __all__ = ["Case", "CaseError", "Group"]
 
 Floats: TypeAlias = NDArray[np.float64]
 
-_MANY = 16  # as many cases are compiled at once; fewer, when they are asked for again
+_MANY = 16  # as many cases are worth compiling even for a path that is taken only once
 _LONG = 2000  # nodes: compiling the numpy calls of as long a batch takes seconds
 _COMPILED = 100  # as many long scalar cases are run faster one by one, by a table, than batched
 
@@ -90,6 +90,9 @@ class Group:
         What runs a case alone; see :mod:`softtape.singles`.
     threads
         How many threads may run chunks of cases at the same time.
+    fleeting
+        Whether this path may never be taken again: then it is compiled for a few cases only
+        when it is asked for a second time.
 
     Attributes
     ----------
@@ -99,7 +102,9 @@ class Group:
         The operation for which the cases have to be run one by one; None where there is none.
     """
 
-    def __init__(self, graph: Graph, engine: str = "auto", threads: int = 1) -> None:
+    def __init__(
+        self, graph: Graph, engine: str = "auto", threads: int = 1, *, fleeting: bool = False
+    ) -> None:
         """Start without cases."""
         self.members: list[int] = []
         self.cases: list[Case] = []
@@ -111,7 +116,7 @@ class Group:
         self.alone: str | None = None
         self._engine = engine
         self._threads = threads
-        self._asked: set[Kind] = set()
+        self._unasked: set[Kind] = {"value", "gradient", "jacobian"} if fleeting else set()
         by_table = len(graph) >= _LONG and floats.suits(graph)
         self._least = _COMPILED if by_table or prefers_numba(graph, engine) else 1
         self._changed()
@@ -177,15 +182,14 @@ class Group:
             A case cannot be evaluated there.
         """
         if self.alone is None and len(self.cases) > self._least:
-            # a few cases that took a new path may never take it again
-            if kind in self._asked or len(self.cases) >= _MANY:
+            if kind not in self._unasked or len(self.cases) >= _MANY:
                 try:
                     return self._together(kind, inputs)
                 except CannotBatchError as error:
                     self.alone = str(error)
                 except _FAILURES:
                     pass  # one of them is to blame: the others may have to take another path
-            self._asked.add(kind)
+            self._unasked.discard(kind)
         shares = []
         for member, case in zip(self.members, self.cases, strict=True):
             try:

@@ -256,7 +256,9 @@ class Objective:
         case = self.terms[number].paths[path]
         group = self._groups.get(path)
         if group is None:
-            group = self._groups[path] = Group(case.graph, self._engine, self._threads)
+            found_later = self.terms[number].traces > 1
+            group = Group(case.graph, self._engine, self._threads, fleeting=found_later)
+            self._groups[path] = group
         group.add(number, case)
         self._active = None
         self.terms[number].path = path
