@@ -220,15 +220,14 @@ class _Compiled:
         """Return what each chunk contributes."""
         shared, chunks = self._program.before(inputs), self.chunks
         useful = len(chunks) * self._program.steps // _WORTH_A_THREAD
-        threads = min(threads, len(chunks), useful)
-        if threads <= 1:
+        if threads <= 1 or len(chunks) == 1 or useful <= 1:
             return [self._run(shared, chunk, 0) for chunk in chunks]
         shares: list[Any] = [None] * len(chunks)
 
         def run(thread: int, task: int) -> None:
             shares[task] = self._run(shared, chunks[task], thread)
 
-        _in_threads(threads, len(chunks), run)
+        _in_threads(min(threads, len(chunks), useful), len(chunks), run)
         return shares
 
     def _bind(self, chunk: _Chunk) -> list[Any]:

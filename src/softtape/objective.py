@@ -283,11 +283,12 @@ class Objective:
     def _evaluated(self, kind: Kind, inputs: Mapping[str, Any]) -> list[tuple[Group, Share]]:
         """Return what each group contributes, each test on the path it takes there."""
         shares = [(group, self._share(group, kind, inputs, ())) for group in self._in_order()]
-        if all(share.holds is None for _, share in shares):
-            return shares
-        done = self._settled(kind, inputs, dict(shares))
-        self._forget_groups()
-        return [(group, done[group]) for group in self._in_order()]
+        for _, share in shares:
+            if share.holds is not None:
+                done = self._settled(kind, inputs, dict(shares))
+                self._forget_groups()
+                return [(group, done[group]) for group in self._in_order()]
+        return shares
 
     def _share(
         self, group: Group, kind: Kind, inputs: Mapping[str, Any], trusted: Container[int]
