@@ -2,8 +2,9 @@
 
 The user's side is a Python loop over soft tests; the limit is what one would write by hand: all
 points in one array, the derivative worked out on paper. Set-up is tracing the tests; the first
-call compiles the objective. With ``--peers`` what else one could use, as far as it is installed.
-On one thread: ``taskset -c 0 python …``.
+call compiles the objective. The numpy engine is shown on one thread and on two: the bits are the
+same. With ``--peers`` what else one could use, as far as it is installed. All of it on one thread:
+``taskset -c 0 python …``.
 
     python benchmarks/sine_suite.py [--n 200 2000 20000 100000] [--peers]
 """
@@ -40,11 +41,11 @@ def by_hand(x, y):
     return Built(value_and_gradient)
 
 
-def softtape(x, y, engine):
+def softtape(x, y, engine, threads=None):
     cases = zip(x.tolist(), y.tolist(), strict=True)
     graphs = [trace(*case) for case in cases]
     terms = [Term(str(i), g, lambda _, g=g: g) for i, g in enumerate(graphs)]
-    problem = Objective(terms, Layout({omega.key: ()}), engine)
+    problem = Objective(terms, Layout({omega.key: ()}), engine, threads)
     return Built(problem.value_and_gradient, lambda start: fitted(problem, start, 1e-12))
 
 
@@ -58,11 +59,15 @@ def main():
         x = np.random.default_rng(0).uniform(0.0, 3.0, n)
         y = np.sin(TRUE * x)
         candidates = [Candidate("numpy by hand", "sine_suite:by_hand", (x, y))]
-        engines = {"numpy": (), "numba": ("numba",)} if fast.available() else {"numpy": ()}
         candidates += [
-            Candidate(f"softtape, {engine}", "sine_suite:softtape", (x, y, engine), needs)
-            for engine, needs in engines.items()
+            Candidate(
+                f"softtape, numpy x {threads}", "sine_suite:softtape", (x, y, "numpy", threads)
+            )
+            for threads in (1, 2)
         ]
+        if fast.available():
+            numba = (x, y, "numba")
+            candidates += [Candidate("softtape, numba", "sine_suite:softtape", numba, ("numba",))]
         candidates += installed(peers(x, y)) if arguments.peers else []
         theta, solution = np.array([START]), np.array([TRUE])
         rows = measure(candidates, theta, solution=solution, gtol=1e-9 * n, limit=100.0)

@@ -87,6 +87,11 @@ class Component:
         return sum(term.traces - 1 for term in self.terms)
 
     @property
+    def alone(self) -> Mapping[str, str]:
+        """The tests that had to be run one by one, and the operation without a batching rule."""
+        return self._problem.alone
+
+    @property
     def last_failure(self) -> str | None:
         """Why a trial point could not be evaluated, if there was one."""
         return self._problem.last_failure

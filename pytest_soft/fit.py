@@ -227,6 +227,7 @@ class Fit:
         summary.outcome, summary.optimizer = solution.outcome, solution.optimizer
         summary.steps, summary.evaluations = solution.steps, solution.evaluations
         summary.retraces = solution.retraces
+        summary.alone = dict(solution.alone)
         summary.params = [
             _change(params[0], old[key], solution.values[key]) for key, params in groups.items()
         ]

@@ -165,6 +165,11 @@ class Solution:
         return sum(component.evaluations for component in self.components)
 
     @property
+    def alone(self) -> Mapping[str, str]:
+        """The tests that had to be run one by one, and the operation without a batching rule."""
+        return {name: why for c in self.components for name, why in c.alone.items()}
+
+    @property
     def last_failure(self) -> str | None:
         """Why a trial point could not be evaluated, if there was one."""
         failures = [c.last_failure for c in self.components if c.last_failure]

@@ -138,6 +138,8 @@ class FitSummary:
         Duration, tracing included.
     retraces
         How often a test was traced again because it took another path.
+    alone
+        The tests that had to be run one by one, by test id, and the operation to blame.
     params
         The Params it could move.
     components
@@ -171,6 +173,7 @@ class FitSummary:
     evaluations: int = 0
     seconds: float = 0.0
     retraces: int = 0
+    alone: dict[str, str] = field(default_factory=dict)
     params: list[ParamChange] = field(default_factory=list)
     components: list[ComponentFit] = field(default_factory=list)
     stored: list[str] = field(default_factory=list)

@@ -136,6 +136,9 @@ def _fit_lines(fit: FitSummary, verbosity: int) -> Iterator[Line]:
         yield f"         by {fit.optimizer}", {}
     if fit.retraces:
         yield f"         {_count(fit.retraces, 'test run')} traced again on another path", {}
+    if verbosity > 1:
+        for name, operation in fit.alone.items():
+            yield f"alone    {name}: there is no batching rule for {operation}", {}
     if len(fit.components) > 1:
         yield from _component_lines(fit.components, verbosity)
     shown = fit.params if verbosity > 0 else fit.params[:_MOST]

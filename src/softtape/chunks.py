@@ -7,17 +7,16 @@ programs need not change while cases come and go.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import cache, partial
-from threading import local
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from functools import cache
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from softtape.engines.cases import CaseProgram
+from softtape.engines.numpy import Program, Workspace
 from softtape.graph import CONSTANT, Graph, same_value
 from softtape.singles import Kind, Share
 from softtape.transforms.batch import (
@@ -31,11 +30,16 @@ from softtape.transforms.batch import (
 )
 from softtape.transforms.fuse import fuse
 
-__all__ = ["Lanes", "merged"]
+__all__ = ["Lanes", "merged", "threads_to_use"]
 
 Floats: TypeAlias = NDArray[np.float64]
 
-_CHUNK = 4096  # lanes of a chunk: a buffer of float64 takes 32 KB, so that a dozen stay in cache
+# Most lanes of a chunk: a buffer of float64 takes 64 KB, so that a dozen stay in cache. Sums are
+# formed chunk by chunk, so that their bits do not depend on the number of threads.
+_CHUNK = 8192
+_LEFT_OUT: Floats = np.zeros(0)  # the losses, where their total is all that is asked for
+_WORTH_A_THREAD = 12  # steps over a chunk, of some microseconds each: waking a thread costs 50
+_MOST_KEPT = 1 << 28  # bytes that chunks may keep of what follows from their cases alone
 
 
 class _Case(Protocol):
@@ -47,8 +51,10 @@ class _Case(Protocol):
 
 
 def merged(shares: Sequence[Share]) -> Share:
-    """Join the shares of single cases, in their order; those whose guards broke give nothing."""
+    """Join the shares of single cases or of chunks, adding up in their order."""
     joined = Share(np.concatenate([s.losses for s in shares]))
+    if all(s.total is not None for s in shares):
+        joined.total = sum(s.total for s in shares if s.total is not None)
     if any(s.holds is not None for s in shares):
         held = [np.ones(len(s.losses), bool) if s.holds is None else s.holds for s in shares]
         joined.holds = np.concatenate(held)
@@ -69,11 +75,19 @@ class Lanes:
 
     The number of lanes only grows, and so does the set of constants that vary, so that cases
     which come and go do not cost a compilation each time.
+
+    Parameters
+    ----------
+    graph
+        That of any of the cases.
+    threads
+        How many threads may run chunks at the same time.
     """
 
-    def __init__(self, graph: Graph) -> None:
-        """Start without cases; ``graph`` is that of any of them."""
+    def __init__(self, graph: Graph, threads: int) -> None:
+        """Start without cases."""
         self._graph = graph
+        self._threads = threads
         self._numbers = [k for k, node in enumerate(graph.nodes) if node[0] == CONSTANT]
         self._width = 0
         self._varying: dict[int, Any] = {}  # value number -> values, shape (cases, ...)
@@ -83,7 +97,8 @@ class Lanes:
     def fill(self, cases: Sequence[_Case]) -> None:
         """Take these cases, instead of those before."""
         columns = stacked_constants([case.constants for case in cases])
-        width = min(len(cases), _CHUNK)
+        chunks = -(-len(cases) // _CHUNK)
+        width = -(-len(cases) // chunks)  # chunks of one size, so that few lanes are left over
         varying: dict[int, Any] = {}
         for number, column, value in zip(self._numbers, columns, cases[0].constants, strict=True):
             known = number in self._varying
@@ -98,7 +113,7 @@ class Lanes:
         self._varying = varying
         self._weights = np.array([case.weight for case in cases])
         for program in self._programs.values():
-            program.forget_chunks()
+            program.chunks.clear()
 
     def share(self, kind: Kind, inputs: Mapping[str, Any], form: tuple[Graph, Any] | None) -> Share:
         """Run all chunks and join what they give, in their order."""
@@ -108,35 +123,64 @@ class Lanes:
             if kind == "jacobian":
                 assert form is not None
                 graph = form[0]
-            example = {n: c[self._places(0)] for n, c in self._varying.items()}
+            example = {n: self._lanes(c, 0) for n, c in self._varying.items()}
             program = self._programs[kind] = _Compiled(graph, example, self._width, kind)
         if not program.chunks:
             for start in range(0, len(self._weights), self._width):
-                places = self._places(start)
-                program.add_chunk(
-                    {n: c[places] for n, c in self._varying.items()},
-                    self._weights[start : start + self._width],
-                )
-        if len(program.chunks) == 1:
-            return program.run(inputs, program.chunks[0])
-        return merged(list(_pool().map(partial(_run_in_thread, program, inputs), program.chunks)))
+                columns = {n: self._lanes(c, start) for n, c in self._varying.items()}
+                program.chunks.append(_Chunk(columns, self._weights[start : start + self._width]))
+        shares = program.run_all(inputs, self._threads)
+        share = shares[0] if len(shares) == 1 else merged(shares)
+        if share.holds is not None and share.holds.all():
+            share.holds = None
+        return share
 
-    def _places(self, start: int) -> NDArray[np.intp]:
-        """Which case sits in each lane of a chunk; lanes left over repeat the chunk's first."""
-        places = np.arange(start, start + self._width)
-        places[places >= len(self._weights)] = start
-        return places
+    def _lanes(self, column: NDArray[Any], start: int) -> NDArray[Any]:
+        """Return the values in the lanes of a chunk; lanes left over repeat the chunk's first."""
+        part = column[start : start + self._width]
+        missing = self._width - len(part)
+        return np.concatenate([part, *[part[:1]] * missing]) if missing else part
 
 
 @cache
 def _pool() -> ThreadPoolExecutor:
     """Return the threads that run chunks; numpy releases the GIL while it computes."""
-    return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="softtape")
+    return ThreadPoolExecutor(thread_name_prefix="softtape")
 
 
-def _run_in_thread(program: _Compiled, inputs: Mapping[str, Any], chunk: _Chunk) -> Share:
-    with np.errstate(all="ignore"):  # numpy keeps this per thread
-        return program.run(inputs, chunk)
+def threads_to_use() -> int:
+    """Return ``OMP_NUM_THREADS``, as for numpy's own linear algebra, else the processors there."""
+    wanted = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
+    if wanted.isdecimal() and int(wanted):
+        return int(wanted)
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _in_threads(count: int, tasks: int, run: Callable[[int, int], None]) -> None:
+    """Call ``run(thread, task)`` for each task; a thread that is done takes the next one."""
+    left = deque(range(tasks))
+
+    def take() -> int | None:
+        try:
+            return left.popleft()
+        except IndexError:
+            return None
+
+    def work(thread: int) -> None:
+        with np.errstate(all="ignore"):  # numpy keeps this per thread
+            for task in iter(take, None):
+                run(thread, task)
+
+    others = [_pool().submit(work, thread) for thread in range(1, count)]
+    try:
+        work(0)
+    finally:
+        left.clear()
+        wait(others)
+    for other in others:
+        other.result()
 
 
 def _same_as(a: Any, b: Any) -> bool:
@@ -145,13 +189,15 @@ def _same_as(a: Any, b: Any) -> bool:
     return type(a) is type(b) and same_value(a, b) and str(a) == str(b)  # not 0.0 for -0.0
 
 
-@dataclass
 class _Chunk:
-    """One chunk of cases: what it binds, and the weights of its cases."""
+    """One chunk of cases: their constants and weights, and what a program made of these."""
 
-    bound: Sequence[tuple[int, Any]]
-    weights: Floats
-    roots: Floats
+    __slots__ = ("bound", "columns", "weights")
+
+    def __init__(self, columns: Mapping[int, Any], weights: Floats) -> None:
+        self.columns = columns
+        self.weights = weights
+        self.bound: list[Any] | None = None
 
 
 class _Compiled:
@@ -164,46 +210,63 @@ class _Compiled:
         self._width = width
         self._kind = kind
         self._guards = [expected for _, expected in graph.guards]
-        cases = [WEIGHTS, *(case_key(n) for n in example)]
-        made = fuse(_derived(graph, example, width, kind), cases)
-        self._program = CaseProgram(made, [key for key in cases if key in made.inputs])
-        self._local = local()
+        self._cases = [WEIGHTS, *(case_key(n) for n in example)]
+        made = fuse(_derived(graph, example, width, kind), self._cases)
+        self._program = Program(made, [key for key in self._cases if key in made.inputs])
+        self._workspaces: dict[int, Workspace] = {}
         self.chunks: list[_Chunk] = []
 
-    def forget_chunks(self) -> None:
-        """Drop the chunks: other cases come."""
-        self.chunks.clear()
+    def run_all(self, inputs: Mapping[str, Any], threads: int) -> list[Share]:
+        """Return what each chunk contributes."""
+        shared, chunks = self._program.before(inputs), self.chunks
+        useful = len(chunks) * self._program.steps // _WORTH_A_THREAD
+        if threads <= 1 or len(chunks) == 1 or useful <= 1:
+            return [self._run(shared, chunk, 0) for chunk in chunks]
+        shares: list[Any] = [None] * len(chunks)
 
-    def add_chunk(self, varying: Mapping[int, Any], weights: Floats) -> None:
-        """Take one more chunk; lanes without a weight are padding."""
-        padded = np.zeros(self._width)
-        padded[: len(weights)] = weights
-        inputs = {WEIGHTS: padded, **{case_key(n): c for n, c in varying.items()}}
-        self.chunks.append(_Chunk(self._program.bind(inputs), weights, np.sqrt(weights)))
+        def run(thread: int, task: int) -> None:
+            shares[task] = self._run(shared, chunks[task], thread)
 
-    def run(self, inputs: Mapping[str, Any], chunk: _Chunk) -> Share:
+        _in_threads(min(threads, len(chunks), useful), len(chunks), run)
+        return shares
+
+    def _bind(self, chunk: _Chunk) -> list[Any]:
+        """Return what a chunk contributes, and keep it if that is not too much."""
+        missing = self._width - len(chunk.weights)
+        weights = np.pad(chunk.weights, (0, missing)) if missing else chunk.weights
+        values = [weights, *chunk.columns.values()]
+        bound = self._program.bind(dict(zip(self._cases, values, strict=True)))
+        own = sum(v.nbytes for v in bound if isinstance(v, np.ndarray) and v.base is None)
+        if own * len(self.chunks) <= _MOST_KEPT:
+            chunk.bound = bound
+        return bound
+
+    def _run(self, shared: list[Any], chunk: _Chunk, thread: int) -> Share:
         """Return what one chunk contributes."""
-        try:
-            workspace = self._local.workspace
-        except AttributeError:
-            workspace = self._local.workspace = self._program.workspace()
-        outputs = self._program.run(inputs, chunk.bound, workspace)
+        workspace = self._workspaces.get(thread)
+        if workspace is None:
+            workspace = self._workspaces[thread] = self._program.workspace()
+        bound = self._bind(chunk) if chunk.bound is None else chunk.bound
+        outputs = self._program.compute(shared, bound, workspace, True)
+        assert outputs is not None  # guards are looked at below, case by case
         n = len(chunk.weights)
         holds = None
         if self._guards:
             holds = self._holding(outputs[len(outputs) - len(self._guards) :], n)
         if self._kind == "jacobian":
-            return self._rows(outputs, chunk, holds)
-        share = Share(outputs[0][:n].copy(), holds)
-        if self._kind == "gradient":
-            # the next chunk writes into the same buffers
-            share.gradient = {
-                key: g.copy() if isinstance(g, np.ndarray) else g
-                for key, g in zip(self._keys, outputs[1:], strict=False)
-            }
-        return share
+            return self._rows(outputs, chunk.weights, holds)
+        losses = outputs[0][:n]
+        total = float(chunk.weights.dot(losses))
+        if self._kind == "value":
+            return Share(losses.copy(), holds, total=total)
+        gradient = {
+            key: g.copy() if isinstance(g, np.ndarray) else g
+            for key, g in zip(self._keys, outputs[1:], strict=False)
+        }
+        return Share(_LEFT_OUT, holds, gradient, total=total)
 
     def _holding(self, values: Sequence[Any], n: int) -> NDArray[np.bool_]:
+        """Tell for which cases all guards hold."""
         holds = np.ones(n, bool)
         for value, expected in zip(values, self._guards, strict=True):
             if np.ndim(value) == np.ndim(expected):
@@ -214,10 +277,10 @@ class _Compiled:
         return holds
 
     def _rows(
-        self, outputs: Sequence[Any], chunk: _Chunk, holds: NDArray[np.bool_] | None
+        self, outputs: Sequence[Any], weights: Floats, holds: NDArray[np.bool_] | None
     ) -> Share:
-        n, m = len(chunk.weights), self._count
-        roots = chunk.roots[:, None]
+        n, m = len(weights), self._count
+        roots = np.sqrt(weights)[:, None]
         parts = [np.reshape(r, (self._width, np.size(r) // self._width))[:n] for r in outputs[:m]]
         residuals = (parts[0] if m == 1 else np.concatenate(parts, axis=1)) * roots
         rows = {}

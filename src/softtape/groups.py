@@ -6,6 +6,7 @@ A :class:`Group` holds the cases of one signature (see :mod:`softtape.transforms
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections.abc import Container, Mapping
 from functools import cached_property
 from typing import Any, TypeAlias
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softtape.chunks import Lanes, merged
+from softtape.engines import floats
 from softtape.graph import CONSTANT, Graph
 from softtape.singles import Kind, Share, Single, make_single, prefers_numba
 from softtape.transforms.batch import CannotBatchError, constants_of
@@ -23,7 +25,9 @@ __all__ = ["Case", "CaseError", "Group"]
 
 Floats: TypeAlias = NDArray[np.float64]
 
-_COMPILED = 100  # as many long scalar cases are run faster one by one, compiled, than batched
+_MANY = 16  # as many cases are worth compiling even for a path that is taken only once
+_LONG = 2000  # nodes: compiling the numpy calls of as long a batch takes seconds
+_COMPILED = 100  # as many long scalar cases are run faster one by one, by a table, than batched
 
 # what numpy raises where a program fails at the values it meets, not for how it is written: a
 # singular matrix, an index out of range, a negative power of an integer
@@ -84,9 +88,23 @@ class Group:
         The graph of any of them, pruned.
     engine
         What runs a case alone; see :mod:`softtape.singles`.
+    threads
+        How many threads may run chunks of cases at the same time.
+    fleeting
+        Whether this path may never be taken again: then it is compiled for a few cases only
+        when it is asked for a second time.
+
+    Attributes
+    ----------
+    members
+        What the caller calls the cases: numbers, in ascending order.
+    alone
+        The operation for which the cases have to be run one by one; None where there is none.
     """
 
-    def __init__(self, graph: Graph, engine: str = "auto") -> None:
+    def __init__(
+        self, graph: Graph, engine: str = "auto", threads: int = 1, *, fleeting: bool = False
+    ) -> None:
         """Start without cases."""
         self.members: list[int] = []
         self.cases: list[Case] = []
@@ -95,9 +113,12 @@ class Group:
         self._weights: Floats | None
         self._graph = graph
         self._lanes: Lanes | None = None
-        self._batchable = True
+        self.alone: str | None = None
         self._engine = engine
-        self._least = _COMPILED if prefers_numba(graph, engine) else 1
+        self._threads = threads
+        self._unasked: set[Kind] = {"value", "gradient", "jacobian"} if fleeting else set()
+        by_table = len(graph) >= _LONG and floats.suits(graph)
+        self._least = _COMPILED if by_table or prefers_numba(graph, engine) else 1
         self._changed()
 
     @cached_property
@@ -128,8 +149,9 @@ class Group:
 
     def add(self, member: int, case: Case) -> None:
         """Take in a case; ``member`` is what the caller calls it."""
-        self.members.append(member)
-        self.cases.append(case)
+        place = bisect(self.members, member)
+        self.members.insert(place, member)
+        self.cases.insert(place, case)
         self._changed()
 
     def remove(self, members: set[int]) -> None:
@@ -159,13 +181,15 @@ class Group:
         CaseError
             A case cannot be evaluated there.
         """
-        if self._batchable and len(self.cases) > self._least:
-            try:
-                return self._together(kind, inputs)
-            except CannotBatchError:
-                self._batchable = False
-            except _FAILURES:
-                pass  # one of them is to blame: the others may have to take another path
+        if self.alone is None and len(self.cases) > self._least:
+            if kind not in self._unasked or len(self.cases) >= _MANY:
+                try:
+                    return self._together(kind, inputs)
+                except CannotBatchError as error:
+                    self.alone = str(error)
+                except _FAILURES:
+                    pass  # one of them is to blame: the others may have to take another path
+            self._unasked.discard(kind)
         shares = []
         for member, case in zip(self.members, self.cases, strict=True):
             try:
@@ -173,12 +197,12 @@ class Group:
                 shares.append(case.share(kind, inputs, self._engine, guarded=guarded))
             except _FAILURES as error:
                 raise CaseError(member, error) from error
-        return merged(shares)
+        return shares[0] if len(shares) == 1 else merged(shares)
 
     def _together(self, kind: Kind, inputs: Mapping[str, Any]) -> Share:
         if self._lanes is None or self._stale:
             if self._lanes is None:
-                self._lanes = Lanes(self._graph)
+                self._lanes = Lanes(self._graph, self._threads)
             self._lanes.fill(self.cases)
             self._stale = False
-        return self._lanes.share(kind, inputs, self._form)
+        return self._lanes.share(kind, inputs, self._form if kind == "jacobian" else None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from softtape.chunks import threads_to_use
 from softtape.errors import SoftError
 from softtape.graph import Graph
 from softtape.groups import Case, CaseError, Group
@@ -21,6 +22,7 @@ from softtape.transforms.simplify import prune
 __all__ = ["Layout", "Objective", "ShapeOfProblemChanged", "Term", "TrialError"]
 
 _MOST_PATHS = 32
+_PATIENCE = 8  # so many new paths in a row: a test that is not expected to repeat one
 
 
 class TrialError(Exception):
@@ -111,6 +113,7 @@ class Term:
         self.weight = weight
         self.traces = 1
         self._trace = trace
+        self._new = 0  # paths in a row that it had not taken before
         self.paths: dict[Hashable, Case] = {}
         self.starts: dict[str, Any] = {}
         self.path: Hashable = None
@@ -120,12 +123,18 @@ class Term:
         """Keep the path of ``graph``, the oldest making room, and return its signature."""
         graph = prune(graph)
         path = signature(graph)
+        self._new = 0 if path in self.paths else self._new + 1
         self.paths[path] = Case(graph, self.weight)
         if len(self.paths) > _MOST_PATHS:
             del self.paths[next(p for p in self.paths if p not in (path, self.path))]
         for key, value in graph.start.items():
             self.starts.setdefault(key, value)
         return path
+
+    @property
+    def repeats(self) -> bool:
+        """Whether trying the paths it took before is expected to be cheaper than tracing."""
+        return self._new < _PATIENCE
 
     def trace_again(self, inputs: Mapping[str, Any]) -> Hashable:
         """Trace the test where the Params are ``inputs``, and return the path it takes."""
@@ -151,24 +160,41 @@ class Objective:
         Where each Param lies in θ; holds every Param that a test reaches.
     engine
         ``auto``, ``numpy`` or ``numba``; see :mod:`softtape.singles`.
+    threads
+        How many threads may run chunks of tests at the same time; by default as many as
+        :func:`softtape.chunks.threads_to_use` says. The results are the same, bit by bit.
     """
 
-    def __init__(self, terms: Sequence[Term], layout: Layout, engine: str = "auto") -> None:
+    def __init__(
+        self,
+        terms: Sequence[Term],
+        layout: Layout,
+        engine: str = "auto",
+        threads: int | None = None,
+    ) -> None:
         """Group the tests by their paths; nothing is evaluated yet."""
         check_engine(engine)
         self._engine = engine
+        self._threads = threads_to_use() if threads is None else threads
         self.terms = terms
         self.layout = layout
         self.last_failure: str | None = None
         self._may_trace = True
         self._groups: dict[Hashable, Group] = {}
+        self._active: list[Group] | None = None
         for number, term in enumerate(terms):
             self._join(number, term.path)
 
     @property
     def has_residuals(self) -> bool:
         """Whether 𝓛 is visibly a sum of squares."""
-        return all(g.has_residuals for g in self._groups.values() if g.members)
+        return all(group.has_residuals for group in self._in_order())
+
+    @property
+    def alone(self) -> dict[str, str]:
+        """The tests that had to be run one by one, and the operation without a batching rule."""
+        groups = [(g, g.alone) for g in self._in_order() if g.alone is not None]
+        return {self.terms[n].name: reason for group, reason in groups for n in group.members}
 
     @property
     def retraces(self) -> int:
@@ -242,7 +268,8 @@ class Objective:
     def _total(self, shares: Sequence[tuple[Group, Share]]) -> float:
         total = 0.0
         for group, share in shares:
-            total += float(group.weights @ share.losses)
+            given = share.total
+            total += float(group.weights @ share.losses) if given is None else given
         return total
 
     # ---- paths
@@ -252,38 +279,64 @@ class Objective:
         case = self.terms[number].paths[path]
         group = self._groups.get(path)
         if group is None:
-            group = self._groups[path] = Group(case.graph, self._engine)
+            found_later = self.terms[number].traces > 1
+            group = Group(case.graph, self._engine, self._threads, fleeting=found_later)
+            self._groups[path] = group
         group.add(number, case)
+        self._active = None
         self.terms[number].path = path
         return group
 
+    def _in_order(self) -> list[Group]:
+        """Return the groups in the order of their first tests, whatever happened before."""
+        if self._active is None:
+            groups = [group for group in self._groups.values() if group.members]
+            self._active = sorted(groups, key=lambda group: group.members[0])
+        return self._active
+
     def _shares(self, kind: Kind, theta: NDArray[np.float64]) -> list[tuple[Group, Share]] | None:
-        """Return what each group contributes, each test on the path it takes at ``theta``."""
-        inputs = self.layout.unpack(theta)
-        done: dict[int, Share] = {}
-        waiting = [group for group in self._groups.values() if group.members]
-        tried: dict[int, set[Hashable]] = {}
-        trusted: set[int] = set()
+        """Return what each group contributes; None where a test cannot be evaluated."""
         try:
-            with np.errstate(all="ignore"):
-                while waiting:
-                    group = waiting.pop(0)
-                    if kind == "jacobian" and not group.has_residuals:
-                        raise ShapeOfProblemChanged("a test took a path that is no sum of squares")
-                    share = group.share(kind, inputs, trusted)
-                    done[id(group)] = share
-                    if share.holds is None:
-                        continue
-                    for changed in self._move_broken(group, share, inputs, tried, trusted):
-                        done.pop(id(changed), None)
-                        if changed.members and changed not in waiting:
-                            waiting.append(changed)
+            return self._evaluated(kind, self.layout.unpack(theta))
         except CaseError as error:
             if self._may_trace:
                 self.last_failure = f"{self.terms[error.member].name}: {error}"
             return None
-        self._forget_groups()
-        return [(g, done[id(g)]) for g in self._groups.values() if g.members]
+
+    @np.errstate(all="ignore")
+    def _evaluated(self, kind: Kind, inputs: Mapping[str, Any]) -> list[tuple[Group, Share]]:
+        """Return what each group contributes, each test on the path it takes there."""
+        shares = [(group, self._share(group, kind, inputs, ())) for group in self._in_order()]
+        for _, share in shares:
+            if share.holds is not None:
+                done = self._settled(kind, inputs, dict(shares))
+                self._forget_groups()
+                return [(group, done[group]) for group in self._in_order()]
+        return shares
+
+    def _share(
+        self, group: Group, kind: Kind, inputs: Mapping[str, Any], trusted: Container[int]
+    ) -> Share:
+        if kind == "jacobian" and not group.has_residuals:
+            raise ShapeOfProblemChanged("a test took a path that is no sum of squares")
+        return group.share(kind, inputs, trusted)
+
+    def _settled(
+        self, kind: Kind, inputs: Mapping[str, Any], done: dict[Group, Share]
+    ) -> dict[Group, Share]:
+        """Move tests until all guards hold, and return what each group contributes then."""
+        tried: dict[int, set[Hashable]] = {}
+        trusted: set[int] = set()
+        waiting = list(done)
+        while waiting:
+            group = waiting.pop()
+            if group not in done:
+                done[group] = self._share(group, kind, inputs, trusted)
+            for changed in self._move_broken(group, done[group], inputs, tried, trusted):
+                done.pop(changed, None)
+                if changed.members and changed not in waiting:
+                    waiting.append(changed)
+        return done
 
     def _forget_groups(self) -> None:
         """Let the oldest of the groups go that nothing is in any more, with their programs."""
@@ -306,6 +359,7 @@ class Objective:
         broken = [number for number, held in holds if not held and number not in trusted]
         paths = {number: self._other_path(number, inputs, tried, trusted) for number in broken}
         group.remove(set(broken))
+        self._active = None
         joined = [self._join(number, path) for number, path in paths.items()]
         return list(dict.fromkeys([group, *joined])) if broken else []
 
@@ -320,9 +374,10 @@ class Objective:
         term = self.terms[number]
         known = tried.setdefault(number, set())
         known.add(term.path)
-        for path in reversed(term.paths):
-            if path not in known:
-                return path
+        if term.repeats:
+            for path in reversed(term.paths):
+                if path not in known:
+                    return path
         if not self._may_trace:
             raise CaseError(number, TrialError("a path that is not known"))
         try:

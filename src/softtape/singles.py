@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, Protocol, TypeAlias
@@ -11,15 +11,16 @@ from typing import Any, Literal, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from softtape.engines import fast
+from softtape.engines import fast, floats
 from softtape.engines.numpy import Program
 from softtape.engines.scalar import suits
 from softtape.errors import SoftError
 from softtape.graph import Graph
-from softtape.transforms.jvp import jacobian
+from softtape.transforms.jvp import jacobian, jacobian_of
+from softtape.transforms.replay import GuardBroken, replay
 from softtape.transforms.residuals import residual_form
 from softtape.transforms.simplify import simplify
-from softtape.transforms.vjp import value_and_gradient
+from softtape.transforms.vjp import gradient_of, value_and_gradient
 
 __all__ = ["ENGINES", "Kind", "Share", "Single", "check_engine", "make_single", "prefers_numba"]
 
@@ -39,7 +40,8 @@ class Share:
     Attributes
     ----------
     losses
-        Their losses, shape (cases,), without weights.
+        Their losses, shape (cases,), without weights; may be left out with a gradient that
+        comes with the total.
     holds
         Whether each case's guards hold; where not, its share counts for nothing. None
         where all hold.
@@ -49,6 +51,8 @@ class Share:
         Their weighted residuals, case by case.
     rows
         The Jacobian of the residuals by key, shape (residuals, size of the Param).
+    total
+        Sum of the weighted losses; None where the caller is to form it.
     """
 
     losses: Floats
@@ -56,6 +60,7 @@ class Share:
     gradient: Mapping[str, Any] = field(default_factory=dict)
     residuals: Floats | None = None
     rows: Mapping[str, Floats] = field(default_factory=dict)
+    total: float | None = None
 
 
 class Single(Protocol):
@@ -87,7 +92,11 @@ def make_single(graph: Graph, engine: str = "auto") -> Single:
 
     ``auto`` takes numba for long tapes of scalars, where it is installed and its import pays.
     """
-    return _FastSingle(graph) if prefers_numba(graph, engine) else _NumpySingle(graph)
+    if prefers_numba(graph, engine):
+        return _ScalarSingle(graph, fast.ScalarProgram, suits)
+    if floats.suits(graph):
+        return _ScalarSingle(graph, floats.ScalarProgram, floats.suits)
+    return _NumpySingle(graph)
 
 
 def prefers_numba(graph: Graph, engine: str = "auto") -> bool:
@@ -99,11 +108,15 @@ def prefers_numba(graph: Graph, engine: str = "auto") -> bool:
 
 
 class _NumpySingle:
-    """By numpy: derivatives are graphs, too."""
+    """By numpy: derivatives are graphs, too, made when they are asked for a second time.
+
+    Many a path is taken at one point and never again.
+    """
 
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
         self._keys = list(graph.inputs)
+        self._asked: set[Kind] = set()
 
     @cached_property
     def value(self) -> Program:
@@ -115,15 +128,33 @@ class _NumpySingle:
 
     @cached_property
     def jacobian(self) -> Program:
+        return Program(simplify(jacobian(simplify(self._squares))))
+
+    @cached_property
+    def _squares(self) -> Graph:
         form = residual_form(self._graph)
         assert form is not None
-        return Program(simplify(jacobian(simplify(form[0]))))
+        return form[0]
+
+    def _at_once(self, kind: Kind, inputs: Mapping[str, Any], guarded: bool) -> list[Any] | None:
+        graph = self._squares if kind == "jacobian" else self._graph
+        try:
+            values = replay(graph, inputs, guarded=guarded)
+        except GuardBroken:
+            return None
+        if kind == "jacobian":
+            return jacobian_of(graph, values)
+        return gradient_of(graph, values) if kind == "gradient" else [values[graph.outputs[0]]]
 
     def share(
         self, kind: Kind, inputs: Mapping[str, Any], weight: float, *, guarded: bool
     ) -> Share | None:
-        program: Program = getattr(self, kind)
-        outputs = program.run(inputs, guarded=guarded)
+        if kind in self._asked:
+            program: Program = getattr(self, kind)
+            outputs = program.run(inputs, guarded=guarded)
+        else:
+            self._asked.add(kind)
+            outputs = self._at_once(kind, inputs, guarded)
         if outputs is None:
             return None
         if kind == "jacobian":
@@ -149,21 +180,28 @@ class _NumpySingle:
         return Share(np.zeros(1), residuals=residuals, rows=rows)
 
 
-class _FastSingle:
-    """By the compiled interpreter: derivatives are sweeps over the same arrays."""
+class _ScalarSingle:
+    """By a walk over the table of a tape of scalars: derivatives are sweeps over the same table."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        program: Callable[[Graph], fast.ScalarProgram | floats.ScalarProgram],
+        suits: Callable[[Graph], bool],
+    ) -> None:
         self._graph = graph
         self._keys = list(graph.inputs)
+        self._program = program
+        self._suits = suits
 
     @cached_property
-    def _loss(self) -> fast.ScalarProgram:
-        return fast.ScalarProgram(self._graph)
+    def _loss(self) -> fast.ScalarProgram | floats.ScalarProgram:
+        return self._program(self._graph)
 
     @cached_property
-    def _residuals(self) -> fast.ScalarProgram | None:
+    def _residuals(self) -> fast.ScalarProgram | floats.ScalarProgram | None:
         form = residual_form(self._graph)
-        return fast.ScalarProgram(form[0]) if form is not None and suits(form[0]) else None
+        return self._program(form[0]) if form is not None and self._suits(form[0]) else None
 
     @cached_property
     def _by_numpy(self) -> _NumpySingle:

@@ -119,6 +119,15 @@ def test_no_steps_at_all():
     assert peek(a) == 1.0
 
 
+def test_what_has_no_batching_rule_is_named():
+    def at(k):
+        return lambda: (np.interp(a, np.arange(4.0) + k, np.arange(4.0)) - k) ** 2
+
+    solution = fit(*(term(f"t{k}", at(k)) for k in (1.0, 2.0)), term("s", lambda: (a - 1) ** 2))
+    assert set(solution.alone) == {"t1.0", "t2.0"}
+    assert all("interp" in reason for reason in solution.alone.values())
+
+
 def test_another_path_is_traced_again():
     def loss():
         return (a - 3) ** 2 if a < 2 else (a - 4) ** 2

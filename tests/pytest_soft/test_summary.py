@@ -15,6 +15,7 @@ FULL = FitSummary(
     evaluations=9,
     seconds=0.5,
     retraces=1,
+    alone={"t.py::test_a": "interp"},
     params=[
         ParamChange("omega", "sine.py", (), 1.0, 1.5, 0.5, at_bound=False),
         ParamChange("W", "net.py", (2, 3), None, None, 0.1, at_bound=True),

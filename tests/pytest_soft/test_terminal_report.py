@@ -180,6 +180,16 @@ def test_dry_run():
     assert ("  -1", {"green": False, "red": True}) in found
 
 
+def test_what_was_run_one_by_one_is_listed_when_asked_twice():
+    fit = fitted(alone={"t.py::test_a": "interp over tables that differ between the cases"})
+    line = (
+        "alone    t.py::test_a: there is no batching rule for interp over tables that differ "
+        "between the cases"
+    )
+    assert line in texts(TESTS, fit, verbosity=2)
+    assert line not in texts(TESTS, fit, verbosity=1)
+
+
 def test_notes_and_retraces():
     found = texts(TESTS, fitted(notes=["a note"], retraces=2, stored=[], unchanged=["x.soft.json"]))
     assert "note     a note" in found

@@ -189,6 +189,15 @@ def test_repeated_evaluations_give_the_same_bits():
     np.testing.assert_array_equal(again.value_and_gradient(THETA)[1], gradient)
 
 
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_the_first_evaluation_has_the_bits_of_the_later_ones(name):
+    problem = Objective(terms([name], 3), LAYOUT)
+    value, gradient = problem.value_and_gradient(THETA)
+    assert problem.value(THETA) == problem.value(THETA)
+    assert problem.value_and_gradient(THETA)[0] == value
+    np.testing.assert_array_equal(problem.value_and_gradient(THETA)[1], gradient)
+
+
 def test_one_singular_case_makes_the_total_infinite_and_is_named():
     def trace(values, x):
         with Tape() as tape:

@@ -1,50 +1,125 @@
-"""The default engine: walk the nodes of a graph with numpy."""
+"""The numpy engine: a graph becomes one straight-line function of numpy calls."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
-from softtape.graph import CONSTANT, INPUT, Graph, same_value
+import numpy as np
+
+from softtape.engines.source import Writer
+from softtape.graph import CONSTANT, INPUT, Graph
 from softtape.ops import PRIMITIVES
+from softtape.transforms.replay import replay
 
-__all__ = ["Program"]
+__all__ = ["Program", "Workspace"]
 
-_NO_CHECK = object()
+Workspace: TypeAlias = list[Any]
 
 
 class Program:
     """A graph made ready to run many times.
 
+    What depends on no input is computed once, here. A batched graph is run on one chunk of cases
+    after the other: what depends on the cases but on no Param is computed once for each chunk, by
+    :meth:`bind`, and what depends on Params but on no case once for each evaluation, by
+    :attr:`before`.
+
     Parameters
     ----------
     graph
         What to run.
+    cases
+        Keys of the inputs that belong to the chunk; none for a graph that is not batched.
+
+    Attributes
+    ----------
+    before
+        ``before(inputs)`` returns what all chunks share.
+    compute
+        ``compute(shared, bound, workspace, guarded)`` returns the outputs, from what `before`,
+        `bind` and `workspace` returned, or None where a guard does not hold. Arrays that
+        depend on a chunk are overwritten when the next one is computed.
+    workspace
+        Returns the buffers one thread needs, whatever the number of chunks.
+    steps
+        How many operations `compute` consists of.
     """
 
-    __slots__ = ("_inputs", "_outputs", "_steps", "_values")
+    before: Callable[[Mapping[str, Any]], list[Any]]
+    compute: Callable[[list[Any], list[Any], Workspace, bool], list[Any] | None]
 
-    def __init__(self, graph: Graph) -> None:
-        """Resolve every node to the function that computes it."""
-        expected = dict(graph.guards)
-        self._values: list[Any] = [None] * len(graph.nodes)
-        self._inputs: list[tuple[str, int, Any]] = []
-        self._outputs = graph.outputs
-        self._steps: list[tuple[Callable[..., Any], tuple[int, ...], int, Any]] = []
-        for number, (op, args, attrs) in enumerate(graph.nodes):
-            if op == CONSTANT:
-                self._values[number] = attrs
-            elif op == INPUT:
-                check = expected.get(number, _NO_CHECK)
-                self._inputs.append((attrs, number, check))
-            else:
-                compute = PRIMITIVES[op].compute
-                compute = partial(compute, **attrs) if attrs else compute
-                self._steps.append((compute, args, number, expected.get(number, _NO_CHECK)))
+    def __init__(self, graph: Graph, cases: Sequence[str] = ()) -> None:
+        """Write and compile the functions."""
+        with np.errstate(all="ignore"):
+            shown = replay(graph, graph.start)
+        own = [graph.inputs[key] for key in cases]
+        moves = graph.active(set(graph.inputs.values()) - set(own))
+        cased = graph.active(own)
+        work = [k for k, (op, _, _) in enumerate(graph.nodes) if op not in (CONSTANT, INPUT)]
+        moving = [k for k in work if moves[k]]
+        # where there are no chunks, nothing is shared between them: all is one function
+        shared = [k for k in moving if cases and not cased[k]]
+        mine = [k for k in moving if cased[k] or not cases]
+        self.steps = len(mine)
+        self._static = [self._step(graph, k) for k in work if cased[k] and not moves[k]]
+        used = {a for k in mine for a in graph.nodes[k][1]} | set(graph.outputs)
+        self._kept = sorted(k for k in used if cased[k] and not moves[k])
+        self._cases = [(key, graph.inputs[key]) for key in cases]
+        self._fixed = {k: shown[k] for k in range(len(shown)) if not cased[k] and not moves[k]}
+        self._write(graph, shown, shared, mine)
+
+    def _write(
+        self, graph: Graph, shown: Sequence[Any], shared: Sequence[int], mine: Sequence[int]
+    ) -> None:
+        own = {number for _, number in self._cases}
+        inputs = {key: k for key, k in graph.inputs.items() if k not in own}
+        given = [*inputs.values(), *shared]
+        active = graph.active(inputs.values())
+        expected = {k: value for k, value in graph.guards if active[k]}
+        first = Writer(graph, shown, shared, given, {}, fresh=True)
+        second = Writer(graph, shown, mine, graph.outputs, expected, fresh=not own)
+        scope = first.scope | second.scope
+        scope |= {f"v{k}": value for k, value in self._fixed.items()}
+        scope |= {f"k{number}": key for key, number in inputs.items()}
+        reads = [f"v{number} = inputs[k{number}]" for number in inputs.values()]
+        unpacking = [
+            f"{_listed(first.names, given)} = shared",
+            f"{_listed(first.names, self._kept)} = bound",
+            f"{second.buffers} = workspace",
+        ]
+        text = [
+            "def before(inputs):",
+            *reads,
+            *first.lines,
+            f"return {_listed(first.names, given)}",
+            "def compute(shared, bound, workspace, guarded=True):",
+            *unpacking,
+            *second.lines,
+            f"return {_listed(second.names, graph.outputs)}",
+        ]
+        source = "\n".join(line if line.startswith("def ") else f" {line}" for line in text)
+        exec(source, scope)  # our own text: no name and no value of the user's is in it
+        self.before, self.compute = scope.pop("before"), scope.pop("compute")
+        self.workspace = second.workspace
+        self._mine = [] if own else second.workspace()
+
+    @staticmethod
+    def _step(graph: Graph, number: int) -> tuple[Callable[..., Any], tuple[int, ...], int]:
+        op, args, attrs = graph.nodes[number]
+        compute = PRIMITIVES[op].compute
+        return partial(compute, **attrs) if attrs else compute, args, number
+
+    def bind(self, cases: Mapping[str, Any]) -> list[Any]:
+        """Return what a chunk contributes: the values that depend on its cases alone."""
+        values = self._fixed | {number: cases[key] for key, number in self._cases}
+        for compute, args, number in self._static:
+            values[number] = compute(*[values[a] for a in args])
+        return [values[k] for k in self._kept]
 
     def run(self, inputs: Mapping[str, Any], *, guarded: bool = True) -> list[Any] | None:
-        """Return the outputs, or None as soon as a guard does not hold.
+        """Return the outputs, or None as soon as a guard does not hold; for no chunks.
 
         Parameters
         ----------
@@ -54,20 +129,8 @@ class Program:
         guarded
             Whether to ask the guards at all.
         """
-        values = self._values
-        for key, number, check in self._inputs:
-            values[number] = inputs[key]
-            if guarded and check is not _NO_CHECK and not same_value(values[number], check):
-                return None
-        for compute, args, number, check in self._steps:
-            if len(args) == 2:
-                a, b = args
-                value = compute(values[a], values[b])
-            elif len(args) == 1:
-                value = compute(values[args[0]])
-            else:
-                value = compute(*[values[a] for a in args])
-            if check is not _NO_CHECK and guarded and not same_value(value, check):
-                return None
-            values[number] = value
-        return [values[o] for o in self._outputs]
+        return self.compute(self.before(inputs), [], self._mine, guarded)
+
+
+def _listed(names: Sequence[str], numbers: Sequence[int]) -> str:
+    return f"[{', '.join(names[k] for k in numbers)}]"

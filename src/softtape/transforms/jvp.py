@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from softtape.ops import PRIMITIVES, Kind, Primitive
 from softtape.transforms.replay import derive
 from softtape.transforms.vjp import pullback, zeros
 
-__all__ = ["jacobian", "pushforward", "unit_seeds", "unit_vectors"]
+__all__ = ["jacobian", "jacobian_of", "pushforward", "unit_seeds", "unit_vectors"]
 
 
 def pushforward(
@@ -114,14 +115,15 @@ def jacobian(graph: Graph) -> Graph:
     whichever are fewer.
     """
 
-    def outputs(values: Sequence[Any]) -> Sequence[Any]:
-        results = [values[o] for o in graph.outputs]
-        n = sum(int(np.size(values[i])) for i in graph.inputs.values())
-        m = sum(int(np.size(r)) for r in results)
-        blocks = _by_columns(graph, values) if n < m else _by_rows(graph, values)
-        return [*results, *blocks]
+    return derive(graph, partial(jacobian_of, graph))
 
-    return derive(graph, outputs)
+
+def jacobian_of(graph: Graph, values: Sequence[Any]) -> list[Any]:
+    """Return what :func:`jacobian` does, from the values of a run, plain or traced."""
+    results = [values[o] for o in graph.outputs]
+    n = sum(int(np.size(values[i])) for i in graph.inputs.values())
+    m = sum(int(np.size(r)) for r in results)
+    return [*results, *(_by_columns(graph, values) if n < m else _by_rows(graph, values))]
 
 
 def unit_vectors(value: Any) -> list[Any]:

@@ -7,17 +7,28 @@ from typing import Any
 
 import numpy as np
 
-from softtape.graph import CONSTANT, INPUT, Graph
+from softtape.graph import CONSTANT, INPUT, Graph, same_value
 from softtape.ops import PRIMITIVES
 from softtape.tape import Tape
 
-__all__ = ["derive", "replay"]
+__all__ = ["GuardBroken", "derive", "replay"]
 
 
-def replay(graph: Graph, inputs: Mapping[str, Any]) -> list[Any]:
-    """Return the value of each node of ``graph`` when its inputs are ``inputs``."""
+class GuardBroken(Exception):  # noqa: N818 -- an event to act on, not a user's error
+    """A guard does not hold: the program would take another path."""
+
+
+def replay(graph: Graph, inputs: Mapping[str, Any], *, guarded: bool = False) -> list[Any]:
+    """Return the value of each node of ``graph`` when its inputs are ``inputs``.
+
+    Raises
+    ------
+    GuardBroken
+        The guards were asked, and one does not hold.
+    """
+    expected = dict(graph.guards) if guarded else {}
     values: list[Any] = []
-    for op, args, attrs in graph.nodes:
+    for number, (op, args, attrs) in enumerate(graph.nodes):
         if op == CONSTANT:
             values.append(attrs)
         elif op == INPUT:
@@ -25,6 +36,8 @@ def replay(graph: Graph, inputs: Mapping[str, Any]) -> list[Any]:
         else:
             operands = [values[a] for a in args]
             values.append(PRIMITIVES[op](*operands, **(attrs or {})))
+        if number in expected and not same_value(values[number], expected[number]):
+            raise GuardBroken
     return values
 
 

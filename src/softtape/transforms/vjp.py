@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from softtape.ops import PRIMITIVES, Kind
 from softtape.ops.shaping import unbroadcast
 from softtape.transforms.replay import derive
 
-__all__ = ["pullback", "value_and_gradient"]
+__all__ = ["gradient_of", "pullback", "value_and_gradient"]
 
 
 def pullback(
@@ -79,10 +80,10 @@ def value_and_gradient(graph: Graph) -> Graph:
     Its outputs are the value, then one gradient per input in the order of ``graph.inputs``, each
     in the shape of the input.
     """
+    return derive(graph, partial(gradient_of, graph))
 
-    def outputs(values: Sequence[Any]) -> Sequence[Any]:
-        total = graph.outputs[0]
-        gradient = pullback(graph, values, {total: 1.0}, list(graph.inputs.values()))
-        return [values[total], *gradient]
 
-    return derive(graph, outputs)
+def gradient_of(graph: Graph, values: Sequence[Any]) -> list[Any]:
+    """Return what :func:`value_and_gradient` does, from the values of a run, plain or traced."""
+    total = graph.outputs[0]
+    return [values[total], *pullback(graph, values, {total: 1.0}, list(graph.inputs.values()))]

@@ -1,5 +1,7 @@
 """The compiled interpreter against the numpy engine, operation by operation and on whole tapes."""
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -8,7 +10,7 @@ from softtape.engines import Program, fast
 from softtape.engines.scalar import CODES, suits
 from softtape.objective import Layout, Objective, Term
 from softtape.ops import PRIMITIVES, Kind
-from softtape.singles import check_engine, make_single
+from softtape.singles import check_engine, make_single, prefers_numba
 from softtape.tape import Tape
 from softtape.transforms.simplify import prune
 
@@ -140,7 +142,7 @@ def test_what_the_interpreter_does_not_know_is_left_to_numpy(program):
 def test_short_tapes_are_not_worth_an_import():
     graph = record(lambda x: (x - 1.0) ** 2, x=0.5)
     assert suits(graph)
-    assert type(make_single(graph)).__name__ == "_NumpySingle"
+    assert not prefers_numba(graph, "auto") or "numba" in sys.modules
 
 
 def test_an_engine_that_is_missing_is_named(monkeypatch):
