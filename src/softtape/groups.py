@@ -13,17 +13,17 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from softtape.choice import EngineChoice, Kind
 from softtape.chunks import Lanes, merged
 from softtape.graph import CONSTANT, Graph
-from softtape.singles import Kind, Share, Single, make_single, prefers_numba
+from softtape.lanes import CompiledLanes
+from softtape.singles import Share, Single, can_compile, make_single
 from softtape.transforms.batch import CannotBatchError, constants_of
 from softtape.transforms.residuals import Needs, residual_form
 
 __all__ = ["Case", "CaseError", "Group"]
 
 Floats: TypeAlias = NDArray[np.float64]
-
-_COMPILED = 100  # as many long scalar cases are run faster one by one, compiled, than batched
 
 # what numpy raises where a program fails at the values it meets, not for how it is written: a
 # singular matrix, an index out of range, a negative power of an integer
@@ -58,7 +58,7 @@ class Case:
         Factor of its loss in 𝓛.
     """
 
-    __slots__ = ("_single", "constants", "graph", "weight")
+    __slots__ = ("_compiled", "_single", "constants", "graph", "weight")
 
     def __init__(self, graph: Graph, weight: float) -> None:
         """Keep the graph; programs of its own are made only if it is ever run alone."""
@@ -66,11 +66,14 @@ class Case:
         self.weight = weight
         self.constants = constants_of(graph)
         self._single: Single | None = None
+        self._compiled = False
 
-    def share(self, kind: Kind, inputs: Mapping[str, Any], engine: str, *, guarded: bool) -> Share:
+    def share(
+        self, kind: Kind, inputs: Mapping[str, Any], *, compiled: bool, guarded: bool
+    ) -> Share:
         """Return what it contributes when it is run alone."""
-        if self._single is None:
-            self._single = make_single(self.graph, engine)
+        if self._single is None or compiled != self._compiled:
+            self._single, self._compiled = make_single(self.graph, compiled=compiled), compiled
         share = self._single.share(kind, inputs, self.weight, guarded=guarded)
         return Share(np.full(1, np.nan), np.zeros(1, bool)) if share is None else share
 
@@ -82,11 +85,11 @@ class Group:
     ----------
     graph
         The graph of any of them, pruned.
-    engine
-        What runs a case alone; see :mod:`softtape.singles`.
+    choice
+        Which engine is to run them.
     """
 
-    def __init__(self, graph: Graph, engine: str = "auto") -> None:
+    def __init__(self, graph: Graph, choice: EngineChoice) -> None:
         """Start without cases."""
         self.members: list[int] = []
         self.cases: list[Case] = []
@@ -94,10 +97,10 @@ class Group:
         self._squares: bool | None
         self._weights: Floats | None
         self._graph = graph
-        self._lanes: Lanes | None = None
+        self._lanes: Lanes | CompiledLanes | None = None
         self._batchable = True
-        self._engine = engine
-        self._least = _COMPILED if prefers_numba(graph, engine) else 1
+        self._choice = choice
+        self._built: set[Kind] = set()  # the kinds for which numpy has programs
         self._changed()
 
     @cached_property
@@ -159,9 +162,10 @@ class Group:
         CaseError
             A case cannot be evaluated there.
         """
-        if self._batchable and len(self.cases) > self._least:
+        compiled = self._compiled(kind)
+        if len(self.cases) > 1 and (compiled or self._batchable):
             try:
-                return self._together(kind, inputs)
+                return self._together(kind, inputs, compiled=compiled)
             except CannotBatchError:
                 self._batchable = False
             except _FAILURES:
@@ -170,15 +174,29 @@ class Group:
         for member, case in zip(self.members, self.cases, strict=True):
             try:
                 guarded = member not in trusted
-                shares.append(case.share(kind, inputs, self._engine, guarded=guarded))
+                shares.append(case.share(kind, inputs, compiled=compiled, guarded=guarded))
             except _FAILURES as error:
                 raise CaseError(member, error) from error
         return merged(shares)
 
-    def _together(self, kind: Kind, inputs: Mapping[str, Any]) -> Share:
-        if self._lanes is None or self._stale:
-            if self._lanes is None:
-                self._lanes = Lanes(self._graph)
+    @cached_property
+    def _can_compile(self) -> bool:
+        return can_compile(self._graph)
+
+    def _compiled(self, kind: Kind) -> bool:
+        """Whether numba is to run this evaluation."""
+        if not self._can_compile:
+            return False
+        built = kind in self._built
+        self._built.add(kind)
+        nodes = len(self._graph.nodes)
+        return self._choice.compiled(kind, nodes, len(self.cases), built=built)
+
+    def _together(self, kind: Kind, inputs: Mapping[str, Any], *, compiled: bool) -> Share:
+        if self._stale or isinstance(self._lanes, CompiledLanes) != compiled:
+            if self._lanes is None or isinstance(self._lanes, CompiledLanes) != compiled:
+                self._lanes = CompiledLanes(self._graph) if compiled else Lanes(self._graph)
             self._lanes.fill(self.cases)
             self._stale = False
+        assert self._lanes is not None
         return self._lanes.share(kind, inputs, self._form)

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from softtape.choice import EngineChoice, Kind, check_engine
 from softtape.errors import SoftError
 from softtape.graph import Graph
 from softtape.groups import Case, CaseError, Group
-from softtape.singles import Kind, Share, check_engine
+from softtape.singles import Share
 from softtape.transforms.batch import signature
 from softtape.transforms.simplify import prune
 
@@ -150,13 +151,13 @@ class Objective:
     layout
         Where each Param lies in θ; holds every Param that a test reaches.
     engine
-        ``auto``, ``numpy`` or ``numba``; see :mod:`softtape.singles`.
+        ``auto``, ``numpy`` or ``numba``; see :mod:`softtape.choice`.
     """
 
     def __init__(self, terms: Sequence[Term], layout: Layout, engine: str = "auto") -> None:
         """Group the tests by their paths; nothing is evaluated yet."""
         check_engine(engine)
-        self._engine = engine
+        self._choice = EngineChoice(engine)
         self.terms = terms
         self.layout = layout
         self.last_failure: str | None = None
@@ -242,7 +243,8 @@ class Objective:
     def _total(self, shares: Sequence[tuple[Group, Share]]) -> float:
         total = 0.0
         for group, share in shares:
-            total += float(group.weights @ share.losses)
+            known = share.total
+            total += float(group.weights @ share.losses) if known is None else known
         return total
 
     # ---- paths
@@ -252,7 +254,7 @@ class Objective:
         case = self.terms[number].paths[path]
         group = self._groups.get(path)
         if group is None:
-            group = self._groups[path] = Group(case.graph, self._engine)
+            group = self._groups[path] = Group(case.graph, self._choice)
         group.add(number, case)
         self.terms[number].path = path
         return group

@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from softtape.choice import Kind
 from softtape.engines import fast
 from softtape.engines.numpy import Program
 from softtape.engines.scalar import suits
-from softtape.errors import SoftError
 from softtape.graph import Graph
 from softtape.transforms.jvp import jacobian
 from softtape.transforms.residuals import residual_form
 from softtape.transforms.simplify import simplify
 from softtape.transforms.vjp import value_and_gradient
 
-__all__ = ["ENGINES", "Kind", "Share", "Single", "check_engine", "make_single", "prefers_numba"]
+__all__ = ["Share", "Single", "can_compile", "make_single"]
 
-Kind: TypeAlias = Literal["value", "gradient", "jacobian"]
 Floats: TypeAlias = NDArray[np.float64]
-
-ENGINES = ("auto", "numpy", "numba")
-# nodes from which numba's import (0.4 s) costs less than numpy's programs for the derivatives
-_WORTH_AN_IMPORT = 10_000
-_WORTH_A_PROGRAM = 300  # where it is imported anyway
 
 
 @dataclass(slots=True)
@@ -49,6 +42,8 @@ class Share:
         Their weighted residuals, case by case.
     rows
         The Jacobian of the residuals by key, shape (residuals, size of the Param).
+    total
+        Sum of the weighted losses, where it was made on the way.
     """
 
     losses: Floats
@@ -56,6 +51,7 @@ class Share:
     gradient: Mapping[str, Any] = field(default_factory=dict)
     residuals: Floats | None = None
     rows: Mapping[str, Floats] = field(default_factory=dict)
+    total: float | None = None
 
 
 class Single(Protocol):
@@ -68,34 +64,15 @@ class Single(Protocol):
         ...
 
 
-def check_engine(engine: str) -> None:
-    """Refuse an engine that does not exist, or is not installed.
-
-    Raises
-    ------
-    SoftError
-        The message names the way out.
-    """
-    if engine not in ENGINES:
-        raise SoftError(f"there is no engine {engine!r}; choose one of {', '.join(ENGINES)}")
-    if engine == "numba" and not fast.available():
-        raise SoftError("the engine 'numba' needs numba: pip install 'pytest-soft[fast]'")
+def make_single(graph: Graph, *, compiled: bool = False) -> Single:
+    """Return programs for a graph, by numba if ``compiled``, for what :func:`can_compile`."""
+    return _FastSingle(graph) if compiled else _NumpySingle(graph)
 
 
-def make_single(graph: Graph, engine: str = "auto") -> Single:
-    """Return programs for a graph, by the engine that suits it.
-
-    ``auto`` takes numba for long tapes of scalars, where it is installed and its import pays.
-    """
-    return _FastSingle(graph) if prefers_numba(graph, engine) else _NumpySingle(graph)
-
-
-def prefers_numba(graph: Graph, engine: str = "auto") -> bool:
-    """Whether the compiled interpreter can run a graph, and is expected to be the faster way."""
-    if engine == "numpy" or not fast.available():
-        return False
-    least = _WORTH_A_PROGRAM if "numba" in sys.modules else _WORTH_AN_IMPORT
-    return (engine == "numba" or len(graph) >= least) and suits(graph)
+def can_compile(graph: Graph) -> bool:
+    """Whether the compiled interpreter, which knows float64 alone, can run a graph."""
+    narrow = any(getattr(v, "dtype", None) == np.float32 for v in graph.start.values())
+    return not narrow and suits(graph)
 
 
 class _NumpySingle:
