@@ -16,9 +16,10 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from softtape.choice import Kind
 from softtape.engines.numpy import Program, Workspace
 from softtape.graph import CONSTANT, Graph, same_value
-from softtape.singles import Kind, Share
+from softtape.singles import Share
 from softtape.transforms.batch import (
     WEIGHTS,
     batch,

@@ -14,10 +14,12 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from softtape.choice import EngineChoice, Kind
 from softtape.chunks import Lanes, merged
 from softtape.engines import floats
 from softtape.graph import CONSTANT, Graph
-from softtape.singles import Kind, Share, Single, make_single, prefers_numba
+from softtape.lanes import CompiledLanes
+from softtape.singles import Share, Single, can_compile, make_single
 from softtape.transforms.batch import CannotBatchError, constants_of
 from softtape.transforms.residuals import Needs, residual_form
 
@@ -27,7 +29,7 @@ Floats: TypeAlias = NDArray[np.float64]
 
 _MANY = 16  # as many cases are worth compiling even for a path that is taken only once
 _LONG = 2000  # nodes: compiling the numpy calls of as long a batch takes seconds
-_COMPILED = 100  # as many long scalar cases are run faster one by one, by a table, than batched
+_BY_TABLE = 100  # as many long scalar cases are run faster one by one, by a table, than batched
 
 # what numpy raises where a program fails at the values it meets, not for how it is written: a
 # singular matrix, an index out of range, a negative power of an integer
@@ -62,7 +64,7 @@ class Case:
         Factor of its loss in 𝓛.
     """
 
-    __slots__ = ("_single", "constants", "graph", "weight")
+    __slots__ = ("_compiled", "_single", "constants", "graph", "weight")
 
     def __init__(self, graph: Graph, weight: float) -> None:
         """Keep the graph; programs of its own are made only if it is ever run alone."""
@@ -70,11 +72,14 @@ class Case:
         self.weight = weight
         self.constants = constants_of(graph)
         self._single: Single | None = None
+        self._compiled = False
 
-    def share(self, kind: Kind, inputs: Mapping[str, Any], engine: str, *, guarded: bool) -> Share:
+    def share(
+        self, kind: Kind, inputs: Mapping[str, Any], *, compiled: bool, guarded: bool
+    ) -> Share:
         """Return what it contributes when it is run alone."""
-        if self._single is None:
-            self._single = make_single(self.graph, engine)
+        if self._single is None or compiled != self._compiled:
+            self._single, self._compiled = make_single(self.graph, compiled=compiled), compiled
         share = self._single.share(kind, inputs, self.weight, guarded=guarded)
         return Share(np.full(1, np.nan), np.zeros(1, bool)) if share is None else share
 
@@ -86,8 +91,8 @@ class Group:
     ----------
     graph
         The graph of any of them, pruned.
-    engine
-        What runs a case alone; see :mod:`softtape.singles`.
+    choice
+        Which engine is to run them.
     threads
         How many threads may run chunks of cases at the same time.
     fleeting
@@ -103,7 +108,7 @@ class Group:
     """
 
     def __init__(
-        self, graph: Graph, engine: str = "auto", threads: int = 1, *, fleeting: bool = False
+        self, graph: Graph, choice: EngineChoice, threads: int = 1, *, fleeting: bool = False
     ) -> None:
         """Start without cases."""
         self.members: list[int] = []
@@ -112,13 +117,14 @@ class Group:
         self._squares: bool | None
         self._weights: Floats | None
         self._graph = graph
-        self._lanes: Lanes | None = None
+        self._lanes: Lanes | CompiledLanes | None = None
         self.alone: str | None = None
-        self._engine = engine
+        self._choice = choice
+        self._built: set[Kind] = set()  # the kinds for which numpy has programs
         self._threads = threads
         self._unasked: set[Kind] = {"value", "gradient", "jacobian"} if fleeting else set()
         by_table = len(graph) >= _LONG and floats.suits(graph)
-        self._least = _COMPILED if by_table or prefers_numba(graph, engine) else 1
+        self._least = _BY_TABLE if by_table else 1
         self._changed()
 
     @cached_property
@@ -181,28 +187,52 @@ class Group:
         CaseError
             A case cannot be evaluated there.
         """
-        if self.alone is None and len(self.cases) > self._least:
-            if kind not in self._unasked or len(self.cases) >= _MANY:
-                try:
-                    return self._together(kind, inputs)
-                except CannotBatchError as error:
-                    self.alone = str(error)
-                except _FAILURES:
-                    pass  # one of them is to blame: the others may have to take another path
+        compiled = self._compiled(kind)
+        if self._worth_joining(kind, compiled=compiled):
+            try:
+                return self._together(kind, inputs, compiled=compiled)
+            except CannotBatchError as error:
+                self.alone = str(error)
+            except _FAILURES:
+                pass  # one of them is to blame: the others may have to take another path
+        if not compiled:
             self._unasked.discard(kind)
         shares = []
         for member, case in zip(self.members, self.cases, strict=True):
             try:
                 guarded = member not in trusted
-                shares.append(case.share(kind, inputs, self._engine, guarded=guarded))
+                shares.append(case.share(kind, inputs, compiled=compiled, guarded=guarded))
             except _FAILURES as error:
                 raise CaseError(member, error) from error
         return shares[0] if len(shares) == 1 else merged(shares)
 
-    def _together(self, kind: Kind, inputs: Mapping[str, Any]) -> Share:
-        if self._lanes is None or self._stale:
-            if self._lanes is None:
-                self._lanes = Lanes(self._graph, self._threads)
-            self._lanes.fill(self.cases)
+    def _worth_joining(self, kind: Kind, *, compiled: bool) -> bool:
+        """Whether the cases are to be run together."""
+        if compiled:
+            return len(self.cases) > 1
+        if self.alone is not None or len(self.cases) <= self._least:
+            return False
+        return kind not in self._unasked or len(self.cases) >= _MANY
+
+    @cached_property
+    def _can_compile(self) -> bool:
+        return can_compile(self._graph)
+
+    def _compiled(self, kind: Kind) -> bool:
+        """Whether numba is to run this evaluation."""
+        if not self._can_compile:
+            return False
+        built = kind in self._built
+        self._built.add(kind)
+        nodes = len(self._graph.nodes)
+        return self._choice.compiled(kind, nodes, len(self.cases), built=built)
+
+    def _together(self, kind: Kind, inputs: Mapping[str, Any], *, compiled: bool) -> Share:
+        lanes = self._lanes
+        if self._stale or lanes is None or isinstance(lanes, CompiledLanes) != compiled:
+            if lanes is None or isinstance(lanes, CompiledLanes) != compiled:
+                made = CompiledLanes if compiled else Lanes
+                self._lanes = lanes = made(self._graph, self._threads)
+            lanes.fill(self.cases)
             self._stale = False
-        return self._lanes.share(kind, inputs, self._form if kind == "jacobian" else None)
+        return lanes.share(kind, inputs, self._form if kind == "jacobian" else None)

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from softtape.choice import EngineChoice, Kind, check_engine
 from softtape.chunks import threads_to_use
 from softtape.errors import SoftError
 from softtape.graph import Graph
 from softtape.groups import Case, CaseError, Group
-from softtape.singles import Kind, Share, check_engine
+from softtape.singles import Share
 from softtape.transforms.batch import signature
 from softtape.transforms.simplify import prune
 
@@ -159,7 +160,7 @@ class Objective:
     layout
         Where each Param lies in θ; holds every Param that a test reaches.
     engine
-        ``auto``, ``numpy`` or ``numba``; see :mod:`softtape.singles`.
+        ``auto``, ``numpy`` or ``numba``; see :mod:`softtape.choice`.
     threads
         How many threads may run chunks of tests at the same time; by default as many as
         :func:`softtape.chunks.threads_to_use` says. The results are the same, bit by bit.
@@ -174,7 +175,7 @@ class Objective:
     ) -> None:
         """Group the tests by their paths; nothing is evaluated yet."""
         check_engine(engine)
-        self._engine = engine
+        self._choice = EngineChoice(engine)
         self._threads = threads_to_use() if threads is None else threads
         self.terms = terms
         self.layout = layout
@@ -268,8 +269,8 @@ class Objective:
     def _total(self, shares: Sequence[tuple[Group, Share]]) -> float:
         total = 0.0
         for group, share in shares:
-            given = share.total
-            total += float(group.weights @ share.losses) if given is None else given
+            known = share.total
+            total += float(group.weights @ share.losses) if known is None else known
         return total
 
     # ---- paths
@@ -280,7 +281,7 @@ class Objective:
         group = self._groups.get(path)
         if group is None:
             found_later = self.terms[number].traces > 1
-            group = Group(case.graph, self._engine, self._threads, fleeting=found_later)
+            group = Group(case.graph, self._choice, self._threads, fleeting=found_later)
             self._groups[path] = group
         group.add(number, case)
         self._active = None

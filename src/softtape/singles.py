@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from softtape.choice import Kind
 from softtape.engines import fast, floats
 from softtape.engines.numpy import Program
 from softtape.engines.scalar import suits
-from softtape.errors import SoftError
 from softtape.graph import Graph
 from softtape.transforms.jvp import jacobian, jacobian_of
 from softtape.transforms.replay import GuardBroken, replay
@@ -22,15 +21,9 @@ from softtape.transforms.residuals import residual_form
 from softtape.transforms.simplify import simplify
 from softtape.transforms.vjp import gradient_of, value_and_gradient
 
-__all__ = ["ENGINES", "Kind", "Share", "Single", "check_engine", "make_single", "prefers_numba"]
+__all__ = ["Share", "Single", "can_compile", "make_single"]
 
-Kind: TypeAlias = Literal["value", "gradient", "jacobian"]
 Floats: TypeAlias = NDArray[np.float64]
-
-ENGINES = ("auto", "numpy", "numba")
-# nodes from which numba's import (0.4 s) costs less than numpy's programs for the derivatives
-_WORTH_AN_IMPORT = 10_000
-_WORTH_A_PROGRAM = 300  # where it is imported anyway
 
 
 @dataclass(slots=True)
@@ -73,38 +66,22 @@ class Single(Protocol):
         ...
 
 
-def check_engine(engine: str) -> None:
-    """Refuse an engine that does not exist, or is not installed.
+def make_single(graph: Graph, *, compiled: bool = False) -> Single:
+    """Return programs for a graph, by numba if ``compiled``, for what :func:`can_compile`.
 
-    Raises
-    ------
-    SoftError
-        The message names the way out.
+    Otherwise by Python's floats, where all is numbers, and by numpy.
     """
-    if engine not in ENGINES:
-        raise SoftError(f"there is no engine {engine!r}; choose one of {', '.join(ENGINES)}")
-    if engine == "numba" and not fast.available():
-        raise SoftError("the engine 'numba' needs numba: pip install 'pytest-soft[fast]'")
-
-
-def make_single(graph: Graph, engine: str = "auto") -> Single:
-    """Return programs for a graph, by the engine that suits it.
-
-    ``auto`` takes numba for long tapes of scalars, where it is installed and its import pays.
-    """
-    if prefers_numba(graph, engine):
+    if compiled:
         return _ScalarSingle(graph, fast.ScalarProgram, suits)
     if floats.suits(graph):
         return _ScalarSingle(graph, floats.ScalarProgram, floats.suits)
     return _NumpySingle(graph)
 
 
-def prefers_numba(graph: Graph, engine: str = "auto") -> bool:
-    """Whether the compiled interpreter can run a graph, and is expected to be the faster way."""
-    if engine == "numpy" or not fast.available():
-        return False
-    least = _WORTH_A_PROGRAM if "numba" in sys.modules else _WORTH_AN_IMPORT
-    return (engine == "numba" or len(graph) >= least) and suits(graph)
+def can_compile(graph: Graph) -> bool:
+    """Whether the compiled interpreter, which knows float64 alone, can run a graph."""
+    narrow = any(getattr(v, "dtype", None) == np.float32 for v in graph.start.values())
+    return not narrow and suits(graph)
 
 
 class _NumpySingle:

@@ -3,8 +3,8 @@
 import pytest
 
 from pytest_soft.settings import _ENGINES, _OPTIMIZERS, Settings
+from softtape.choice import ENGINES
 from softtape.optimize import OPTIMIZERS
-from softtape.singles import ENGINES
 
 DEFAULTS = {
     "fit": False,

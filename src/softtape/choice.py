@@ -1,0 +1,77 @@
+"""Which engine runs a group of cases."""
+
+from __future__ import annotations
+
+import sys
+from typing import Literal, TypeAlias
+
+from softtape.engines import fast
+from softtape.errors import SoftError
+
+__all__ = ["ENGINES", "EngineChoice", "Kind", "check_engine"]
+
+Kind: TypeAlias = Literal["value", "gradient", "jacobian"]
+
+ENGINES = ("auto", "numpy", "numba")
+
+# Seconds, on the machine of docs/benchmarks.md; only their proportions matter.
+_PRICE = 1.0  # to import numba and load the compiled kernels from its cache
+_SWEEPS = {"value": 1, "gradient": 3, "jacobian": 3}  # numpy's operations per node of the graph
+_BUILD, _CALL, _LANE = 15e-6, 0.2e-6, 1.3e-9  # to make numpy's program, to call it, per case
+
+
+class EngineChoice:
+    """Chooses between numpy and numba for the groups of one objective.
+
+    For ``auto`` this is the question whether to rent or to buy. Each evaluation by numpy costs
+    time that numba would save, its import costs a price once, and nobody knows how many
+    evaluations will follow. The classic answer is to rent until the rent paid would exceed the
+    price: that never costs more than twice what the best choice in hindsight would have cost.
+
+    The rent is reckoned from counts (nodes, cases, evaluations) and never from a clock: the
+    engines differ in the last bits, and the same run has to store the same bytes.
+
+    Parameters
+    ----------
+    engine
+        ``auto``, ``numpy`` or ``numba``.
+    """
+
+    def __init__(self, engine: str = "auto") -> None:
+        """Start with nothing paid; what is imported already costs nothing."""
+        loaded = "softtape.engines._interpreter" in sys.modules
+        self._price = float("inf") if engine == "numpy" or not fast.available() else _PRICE
+        self._compiled = self._price == _PRICE and (engine == "numba" or loaded)
+        self._paid = 0.0
+
+    def compiled(self, kind: Kind, nodes: int, cases: int, *, built: bool) -> bool:
+        """Whether numba is to run this evaluation of a group that it can run.
+
+        Parameters
+        ----------
+        kind
+            What is asked for.
+        nodes, cases
+            Nodes of the graph, and cases in the group.
+        built
+            Whether numpy's program for it has been made.
+        """
+        if not self._compiled:
+            each = _CALL + _LANE * cases + (0.0 if built else _BUILD)
+            self._paid += _SWEEPS[kind] * nodes * each
+            self._compiled = self._paid >= self._price
+        return self._compiled
+
+
+def check_engine(engine: str) -> None:
+    """Refuse an engine that does not exist, or is not installed.
+
+    Raises
+    ------
+    SoftError
+        The message names the way out.
+    """
+    if engine not in ENGINES:
+        raise SoftError(f"there is no engine {engine!r}; choose one of {', '.join(ENGINES)}")
+    if engine == "numba" and not fast.available():
+        raise SoftError("the engine 'numba' needs numba: pip install 'pytest-soft[fast]'")
