@@ -23,6 +23,7 @@ ORDER = [
     "location",
     "graph",
     "ops",
+    "recording",
     "refusals",
     "_store_format",
     "store",
