@@ -1,23 +1,24 @@
 """Cases that took the same path, evaluated together.
 
-A :class:`Group` holds the cases of one signature (see :mod:`softtape.transforms.batch`), which
+A :class:`Group` holds the cases of one signature (see :mod:`softtape.transforms.template`), which
 :mod:`softtape.chunks` runs together; where that cannot be, they are run one by one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Container, Mapping
-from functools import cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from softtape.chunks import Lanes, merged
-from softtape.graph import CONSTANT, Graph
+from softtape.graph import Graph
+from softtape.recording import Recording
 from softtape.singles import Kind, Share, Single, make_single, prefers_numba
-from softtape.transforms.batch import CannotBatchError, constants_of
-from softtape.transforms.residuals import Needs, residual_form
+from softtape.transforms.batch import CannotBatchError
+from softtape.transforms.residuals import Needs
+from softtape.transforms.template import Template, template_of
 
 __all__ = ["Case", "CaseError", "Group"]
 
@@ -53,24 +54,27 @@ class Case:
     Parameters
     ----------
     graph
-        Its graph, pruned.
+        What it recorded.
     weight
         Factor of its loss in 𝓛.
     """
 
-    __slots__ = ("_single", "constants", "graph", "weight")
+    __slots__ = ("_single", "constants", "start", "template", "weight")
 
     def __init__(self, graph: Graph, weight: float) -> None:
-        """Keep the graph; programs of its own are made only if it is ever run alone."""
-        self.graph = graph
+        """Keep its constants; a graph and programs of its own are made only to run it alone."""
+        self.template = template_of(graph)
+        self.constants = self.template.constants_of(graph)
+        self.start = self.template.start_of(graph)
         self.weight = weight
-        self.constants = constants_of(graph)
         self._single: Single | None = None
 
     def share(self, kind: Kind, inputs: Mapping[str, Any], engine: str, *, guarded: bool) -> Share:
         """Return what it contributes when it is run alone."""
         if self._single is None:
-            self._single = make_single(self.graph, engine)
+            own, template = (self.constants, self.start), self.template
+            graph = template.graph_with(*own)
+            self._single = make_single(graph, engine, lambda: template.residuals_with(*own))
         share = self._single.share(kind, inputs, self.weight, guarded=guarded)
         return Share(np.full(1, np.nan), np.zeros(1, bool)) if share is None else share
 
@@ -80,43 +84,40 @@ class Group:
 
     Parameters
     ----------
-    graph
-        The graph of any of them, pruned.
+    template
+        That of any of them.
     engine
         What runs a case alone; see :mod:`softtape.singles`.
     """
 
-    def __init__(self, graph: Graph, engine: str = "auto") -> None:
+    def __init__(self, template: Template, engine: str = "auto") -> None:
         """Start without cases."""
         self.members: list[int] = []
         self.cases: list[Case] = []
         self._stale: bool
         self._squares: bool | None
         self._weights: Floats | None
-        self._graph = graph
+        self._template = template
         self._lanes: Lanes | None = None
         self._batchable = True
         self._engine = engine
-        self._least = _COMPILED if prefers_numba(graph, engine) else 1
+        self._least = _COMPILED if prefers_numba(template.graph, engine) else 1
         self._changed()
-
-    @cached_property
-    def _form(self) -> tuple[Graph, Mapping[int, Needs]] | None:
-        return residual_form(self._graph)
 
     @property
     def has_residuals(self) -> bool:
         """Whether the losses of all cases are visibly sums of squares."""
         if self._squares is None:
-            self._squares = self._form is not None and self._needs_met(self._form[1])
+            form = self._template.form
+            self._squares = form is not None and self._needs_met(form[1])
         return self._squares
 
     def _needs_met(self, needs: Mapping[int, Needs]) -> bool:
-        numbers = [k for k, node in enumerate(self._graph.nodes) if node[0] == CONSTANT]
-        place = {number: i for i, number in enumerate(numbers)}
+        numbers = Recording.of(self._template.graph.nodes).constant_numbers
+        places = np.searchsorted(numbers, list(needs)).tolist()
         return all(
-            need.met_by([case.constants[place[number]] for case in self.cases])
-            for number, need in needs.items()
+            need.met_by([case.constants[place] for case in self.cases])
+            for place, need in zip(places, needs.values(), strict=True)
         )
 
     @property
@@ -178,7 +179,7 @@ class Group:
     def _together(self, kind: Kind, inputs: Mapping[str, Any]) -> Share:
         if self._lanes is None or self._stale:
             if self._lanes is None:
-                self._lanes = Lanes(self._graph)
+                self._lanes = Lanes(self._template.graph)
             self._lanes.fill(self.cases)
             self._stale = False
-        return self._lanes.share(kind, inputs, self._form)
+        return self._lanes.share(kind, inputs, self._template.form)

@@ -15,8 +15,6 @@ from softtape.errors import SoftError
 from softtape.graph import Graph
 from softtape.groups import Case, CaseError, Group
 from softtape.singles import Kind, Share, check_engine
-from softtape.transforms.batch import signature
-from softtape.transforms.simplify import prune
 
 __all__ = ["Layout", "Objective", "ShapeOfProblemChanged", "Term", "TrialError"]
 
@@ -99,6 +97,8 @@ class Term:
         Factor of its loss in 𝓛, not negative.
     """
 
+    __slots__ = ("_trace", "cases", "name", "path", "starts", "traces", "weight")
+
     def __init__(
         self,
         name: str,
@@ -107,31 +107,30 @@ class Term:
         weight: float = 1.0,
     ) -> None:
         """Start with the path of ``graph``."""
+        case = Case(graph, weight)
         self.name = name
         self.weight = weight
         self.traces = 1
         self._trace = trace
-        self.paths: dict[Hashable, Case] = {}
-        self.starts: dict[str, Any] = {}
-        self.path: Hashable = None
-        self.path = self._add(graph)
+        self.cases: tuple[Case, ...] = (case,)  # one for each path known, the latest last
+        self.starts = case.start
+        self.path: Hashable = case.template.path
 
-    def _add(self, graph: Graph) -> Hashable:
-        """Keep the path of ``graph``, the oldest making room, and return its signature."""
-        graph = prune(graph)
-        path = signature(graph)
-        self.paths[path] = Case(graph, self.weight)
-        if len(self.paths) > _MOST_PATHS:
-            del self.paths[next(p for p in self.paths if p not in (path, self.path))]
-        for key, value in graph.start.items():
-            self.starts.setdefault(key, value)
-        return path
+    def case_on(self, path: Hashable) -> Case:
+        """Return the case of a known path."""
+        return next(case for case in self.cases if case.template.path == path)
 
     def trace_again(self, inputs: Mapping[str, Any]) -> Hashable:
         """Trace the test where the Params are ``inputs``, and return the path it takes."""
-        path = self._add(self._trace(inputs))
+        case = Case(self._trace(inputs), self.weight)
+        path = case.template.path
+        known = [old for old in self.cases if old.template.path != path]
+        if len(known) == _MOST_PATHS:  # the oldest makes room, unless the test is on it
+            known.remove(next(old for old in known if old.template.path != self.path))
+        self.cases = (*known, case)
+        self.starts = {**case.start, **self.starts}
         self.traces += 1
-        if not self.paths[path].graph.inputs.keys() <= inputs.keys():
+        if not case.template.graph.inputs.keys() <= inputs.keys():
             raise ShapeOfProblemChanged(f"{self.name} took a path that reaches another Param")
         return path
 
@@ -249,10 +248,10 @@ class Objective:
 
     def _join(self, number: int, path: Hashable) -> Group:
         """Put a test into the group of a path."""
-        case = self.terms[number].paths[path]
+        case = self.terms[number].case_on(path)
         group = self._groups.get(path)
         if group is None:
-            group = self._groups[path] = Group(case.graph, self._engine)
+            group = self._groups[path] = Group(case.template, self._engine)
         group.add(number, case)
         self.terms[number].path = path
         return group
@@ -320,9 +319,9 @@ class Objective:
         term = self.terms[number]
         known = tried.setdefault(number, set())
         known.add(term.path)
-        for path in reversed(term.paths):
-            if path not in known:
-                return path
+        for case in reversed(term.cases):
+            if case.template.path not in known:
+                return case.template.path
         if not self._may_trace:
             raise CaseError(number, TrialError("a path that is not known"))
         try:

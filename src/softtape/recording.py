@@ -188,7 +188,7 @@ class Recording(Sequence[Node]):
     def selected(
         self, keep: NDArray[np.bool_], same: NDArray[np.int32] | None = None
     ) -> tuple[Recording, NDArray[np.int32]]:
-        """Return some of the nodes, and the new number of each old one.
+        """Return some of the nodes, and the new number of each old one that is left.
 
         Parameters
         ----------
@@ -197,7 +197,7 @@ class Recording(Sequence[Node]):
         same
             For each node the one that stands for it, shape (n,), by default itself.
         """
-        number = (np.cumsum(keep, dtype=np.int32) - 1).astype(np.int32)
+        number = np.where(keep, np.cumsum(keep, dtype=np.int32) - 1, NONE)
         if same is not None:
             number = number[same]
         codes, left, right = (column[keep] for column in self.columns)

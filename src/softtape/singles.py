@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
@@ -82,12 +82,29 @@ def check_engine(engine: str) -> None:
         raise SoftError("the engine 'numba' needs numba: pip install 'pytest-soft[fast]'")
 
 
-def make_single(graph: Graph, engine: str = "auto") -> Single:
+def make_single(
+    graph: Graph, engine: str = "auto", residuals: Callable[[], Graph | None] | None = None
+) -> Single:
     """Return programs for a graph, by the engine that suits it.
 
     ``auto`` takes numba for long tapes of scalars, where it is installed and its import pays.
+
+    Parameters
+    ----------
+    graph
+        What the case computes.
+    engine
+        ``auto``, ``numpy`` or ``numba``.
+    residuals
+        Gives the graph of its residuals, where there are any; by default they are searched for.
     """
-    return _FastSingle(graph) if prefers_numba(graph, engine) else _NumpySingle(graph)
+    kind = _FastSingle if prefers_numba(graph, engine) else _NumpySingle
+    return kind(graph, residuals or partial(_residuals, graph))
+
+
+def _residuals(graph: Graph) -> Graph | None:
+    form = residual_form(graph)
+    return None if form is None else form[0]
 
 
 def prefers_numba(graph: Graph, engine: str = "auto") -> bool:
@@ -101,8 +118,9 @@ def prefers_numba(graph: Graph, engine: str = "auto") -> bool:
 class _NumpySingle:
     """By numpy: derivatives are graphs, too."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, residuals: Callable[[], Graph | None]) -> None:
         self._graph = graph
+        self._residual_graph = residuals
         self._keys = list(graph.inputs)
 
     @cached_property
@@ -115,9 +133,9 @@ class _NumpySingle:
 
     @cached_property
     def jacobian(self) -> Program:
-        form = residual_form(self._graph)
-        assert form is not None
-        return Program(simplify(jacobian(simplify(form[0]))))
+        graph = self._residual_graph()
+        assert graph is not None
+        return Program(simplify(jacobian(simplify(graph))))
 
     def share(
         self, kind: Kind, inputs: Mapping[str, Any], weight: float, *, guarded: bool
@@ -152,8 +170,9 @@ class _NumpySingle:
 class _FastSingle:
     """By the compiled interpreter: derivatives are sweeps over the same arrays."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, residuals: Callable[[], Graph | None]) -> None:
         self._graph = graph
+        self._residual_graph = residuals
         self._keys = list(graph.inputs)
 
     @cached_property
@@ -162,12 +181,12 @@ class _FastSingle:
 
     @cached_property
     def _residuals(self) -> fast.ScalarProgram | None:
-        form = residual_form(self._graph)
-        return fast.ScalarProgram(form[0]) if form is not None and suits(form[0]) else None
+        graph = self._residual_graph()
+        return fast.ScalarProgram(graph) if graph is not None and suits(graph) else None
 
     @cached_property
     def _by_numpy(self) -> _NumpySingle:
-        return _NumpySingle(self._graph)
+        return _NumpySingle(self._graph, self._residual_graph)
 
     def share(
         self, kind: Kind, inputs: Mapping[str, Any], weight: float, *, guarded: bool

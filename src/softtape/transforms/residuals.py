@@ -7,14 +7,15 @@ followed down from the loss; where everything ends in squares, their bases are t
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from softtape.graph import CONSTANT, INPUT, Graph, Node, shape_of
-from softtape.ops import PRIMITIVES, Kind
+from softtape.graph import CONSTANT, Graph, Node, shape_of
+from softtape.ops import BY_CODE, Kind
+from softtape.recording import IS_INPUT, Recording
 from softtape.transforms.replay import replay
 
 __all__ = ["Needs", "residual_form", "residuals"]
@@ -66,7 +67,7 @@ def residual_form(graph: Graph) -> tuple[Graph, Mapping[int, Needs]] | None:
     except _NotSquaresError:
         return None
     made = Graph(
-        nodes=(*graph.nodes, *search.added),
+        nodes=Recording.of(graph.nodes).extended(search.added),
         outputs=tuple(search.found),
         guards=graph.guards,
         inputs=graph.inputs,
@@ -75,16 +76,18 @@ def residual_form(graph: Graph) -> tuple[Graph, Mapping[int, Needs]] | None:
     return made, MappingProxyType(search.needs)
 
 
-def _shapes(graph: Graph) -> list[tuple[int, ...]]:
+def _shapes(graph: Graph) -> Sequence[tuple[int, ...]]:
     """Return the shape of each node; without running a long tape of scalars again."""
-    leaves = [*graph.start.values(), *(v for op, _, v in graph.nodes if op == CONSTANT)]
-    by_element = (Kind.ELEMENTWISE, Kind.CONSTANT)
-    if not any(map(shape_of, leaves)) and all(
-        op in (INPUT, CONSTANT) or PRIMITIVES[op].kind in by_element for op, _, _ in graph.nodes
-    ):
-        return [()] * len(graph.nodes)
+    nodes = Recording.of(graph.nodes)
+    if not any(map(shape_of, [*graph.start.values(), *nodes.constants])):
+        codes = np.unique(nodes.columns.codes)
+        if all(BY_CODE[c].kind in _BY_ELEMENT for c in codes[codes > IS_INPUT]):
+            return [()] * len(nodes)
     with np.errstate(all="ignore"):
         return [shape_of(v) for v in replay(graph, graph.start)]
+
+
+_BY_ELEMENT = (Kind.ELEMENTWISE, Kind.CONSTANT)
 
 
 class _Search:
@@ -93,7 +96,7 @@ class _Search:
     A scale is the number of a node, all of whose elements are positive, or None for 1.
     """
 
-    def __init__(self, graph: Graph, shapes: list[tuple[int, ...]]) -> None:
+    def __init__(self, graph: Graph, shapes: Sequence[tuple[int, ...]]) -> None:
         self.graph = graph
         self.shapes = shapes
         self.active = graph.active()
