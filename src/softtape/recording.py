@@ -105,6 +105,20 @@ class Recording(Sequence[Node]):
             self._places = np.flatnonzero(self.columns.codes < IS_INPUT)
         return self._places
 
+    def unusual(self) -> list[Any]:
+        """Return the constants whose code does not tell their type: they may be arrays."""
+        if isinstance(self.rows, tuple):
+            codes = self.rows[::3]
+            if OTHER not in codes:
+                return []
+            flags = [code == OTHER for code in codes if code < IS_INPUT]
+        else:
+            other = self.columns.codes[self.constant_numbers] == OTHER
+            if not other.any():
+                return []
+            flags = other.tolist()
+        return list(itertools.compress(self.constants, flags))
+
     # ---- as a sequence of nodes
 
     def __len__(self) -> int:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softtape.errors import TraceError
-from softtape.graph import Graph, Guard, same_value
+from softtape.graph import Graph, Guard
 from softtape.location import Location, user_location
 from softtape.ops import PRIMITIVES, Primitive
 from softtape.recording import IS_INPUT, NONE, NUMBERS, OTHER, Recording, Rows
@@ -174,7 +174,7 @@ class Tape:
 
     def _array(self, value: NDArray[Any]) -> int:
         known = self._arrays.get(id(value))
-        if known is not None and known[0] is value and same_value(known[1], value):
+        if known is not None and known[0] is value and known[1].tobytes() == value.tobytes():
             return known[2]
         if value.dtype.kind not in "fbiu":
             refuse_constant(value)

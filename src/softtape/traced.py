@@ -14,6 +14,7 @@ from typing import Any, NoReturn, Protocol
 import numpy as np
 
 from softtape.errors import TraceError
+from softtape.graph import shape_of
 from softtape.location import user_location
 from softtape.ops import FUNCTIONS, PRIMITIVES, Primitive
 from softtape.ops.indexing import Slot, getitem
@@ -109,23 +110,23 @@ class Traced:
     ) -> Any:
         """Record a call of a numpy function."""
         known = FUNCTIONS.get(function)
-        name = f"{function.__module__}.{function.__name__}".replace("numpy", "np", 1)
         if known is None:
-            refuse_function(name)
-        if keywords.get("out") is not None:
-            refuse(f"out= of {name}", "Use its return value.")
-        keywords.pop("out", None)
+            refuse_function(_name(function))
+        if keywords:
+            if keywords.pop("out", None) is not None:
+                refuse(f"out= of {_name(function)}", "Use its return value.")
+            keywords = {k: _operand(v) for k, v in keywords.items()}
         if args and function in _JOINING:
             args = ([_operand(part) for part in args[0]], *args[1:])
         else:
             args = tuple(map(_operand, args))
-        keywords = {k: _operand(v) for k, v in keywords.items()}
         try:
             return known(*args, **keywords)
         except NotImplementedError as error:
+            name = _name(function)
             raise TraceError(f"{user_location()}\n{name} under tracing: {error}") from None
         except TypeError as error:
-            refuse_unknown_arguments(known, name, args, keywords, error)
+            refuse_unknown_arguments(known, _name(function), args, keywords, error)
             raise
 
     # ---- what a number or an array is asked
@@ -133,12 +134,12 @@ class Traced:
     @property
     def shape(self) -> tuple[int, ...]:
         """Lengths of the axes."""
-        return np.shape(self._value)
+        return shape_of(self._value)
 
     @property
     def ndim(self) -> int:
         """Number of axes."""
-        return np.ndim(self._value)
+        return len(shape_of(self._value))
 
     @property
     def size(self) -> int:
@@ -390,8 +391,14 @@ _JOINING = frozenset({np.concatenate, np.stack, np.vstack, np.hstack, np.column_
 """Functions whose first argument is a sequence of arrays, rather than a list for an array."""
 
 
+def _name(function: Callable[..., Any]) -> str:
+    return f"{function.__module__}.{function.__name__}".replace("numpy", "np", 1)
+
+
 def _operand(value: Any) -> Any:
     """Return an argument of a numpy function: a Param's value, a list of traced ones as array."""
+    if type(value) is Traced:
+        return value
     if type(value) in (list, tuple):
         value = type(value)(_operand(v) for v in value)
         return stacked(value) if holds_traced(value) else value

@@ -68,11 +68,11 @@ def suits(graph: Graph) -> bool:
         not any(map(np.shape, graph.start.values()))
         and not nodes.others
         and bool(np.all(_TABLE[codes[codes > IS_INPUT]] > 0))
-        and all(isinstance(c, _NUMBER) for c in nodes.constants)
+        and all(isinstance(c, _NUMBER) for c in nodes.unusual())
     )
 
 
-_NUMBER = (float, int, np.floating, np.integer, np.bool_)
+_NUMBER = (bool, np.floating, np.integer, np.bool_)
 
 
 def scalar_layout(graph: Graph) -> ScalarLayout:

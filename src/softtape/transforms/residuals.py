@@ -79,12 +79,24 @@ def residual_form(graph: Graph) -> tuple[Graph, Mapping[int, Needs]] | None:
 def _shapes(graph: Graph) -> Sequence[tuple[int, ...]]:
     """Return the shape of each node; without running a long tape of scalars again."""
     nodes = Recording.of(graph.nodes)
-    if not any(map(shape_of, [*graph.start.values(), *nodes.constants])):
+    if not any(map(shape_of, [*graph.start.values(), *nodes.unusual()])):
         codes = np.unique(nodes.columns.codes)
         if all(BY_CODE[c].kind in _BY_ELEMENT for c in codes[codes > IS_INPUT]):
             return [()] * len(nodes)
     with np.errstate(all="ignore"):
         return [shape_of(v) for v in replay(graph, graph.start)]
+
+
+def _active(graph: Graph) -> Sequence[bool]:
+    """Do as ``graph.active()``, at once where each operation meets a value that is no constant."""
+    nodes = Recording.of(graph.nodes)
+    codes, left, right = nodes.columns
+    moves = codes >= IS_INPUT
+    meets = moves[left] | moves[right]
+    meets[codes <= IS_INPUT] = True
+    for number, (args, _) in nodes.others.items():
+        meets[number] = any(moves[a] for a in args)
+    return moves.tolist() if meets.all() else graph.active()
 
 
 _BY_ELEMENT = (Kind.ELEMENTWISE, Kind.CONSTANT)
@@ -99,7 +111,7 @@ class _Search:
     def __init__(self, graph: Graph, shapes: Sequence[tuple[int, ...]]) -> None:
         self.graph = graph
         self.shapes = shapes
-        self.active = graph.active()
+        self.active = _active(graph)
         self.added: list[Node] = []
         self.found: list[int] = []
         self.needs: dict[int, Needs] = {}
@@ -158,6 +170,8 @@ class _Search:
 
     def _repeated(self, part: int, total: int, scale: int | None) -> int | None:
         """Scale for an operand of a sum: a smaller one is repeated by broadcasting."""
+        if self.shapes[part] == self.shapes[total]:
+            return scale
         size = int(np.prod(self.shapes[part]))
         times = int(np.prod(self.shapes[total])) / size if size else 1
         if times == 1:

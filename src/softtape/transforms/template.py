@@ -35,7 +35,7 @@ def signature(graph: Graph) -> bytes:
     """
     nodes = Recording.of(graph.nodes)
     codes, left, right = nodes.columns
-    kinds = [kind_of(c) for c in _unusual(nodes)]
+    kinds = [kind_of(c) for c in nodes.unusual()]
     codes = np.where((codes < IS_INPUT) & (codes != OTHER), FLOAT, codes)
     places = nodes.constant_numbers[codes[nodes.constant_numbers] == OTHER]
     codes[places[[kind == "f" for kind in kinds]]] = FLOAT
@@ -61,19 +61,6 @@ def kind_of(value: Any) -> Hashable:
     if isinstance(value, (int, float)) or getattr(value, "dtype", None) == np.int64:
         return "f"
     return str(getattr(value, "dtype", type(value)))
-
-
-def _unusual(nodes: Recording) -> list[Any]:
-    """Return the constants whose code does not tell their type."""
-    rows = nodes.rows
-    if isinstance(rows, tuple):
-        codes = rows[::3]
-        if OTHER not in codes:
-            return []
-        flags = [code == OTHER for code in codes if code < IS_INPUT]
-    else:
-        flags = (nodes.columns.codes[nodes.constant_numbers] == OTHER).tolist()
-    return list(compress(nodes.constants, flags))
 
 
 def _static(expected: Any) -> Hashable:
@@ -162,4 +149,4 @@ def _key(graph: Graph) -> Hashable:
     others = tuple([(k, args, repr(attrs)) for k, (args, attrs) in nodes.others.items()])
     guards = tuple([(number, _static(expected)) for number, expected in graph.guards])
     inputs = tuple([(key, kind_of(value)) for key, value in graph.start.items()])
-    return rows, tuple(map(kind_of, _unusual(nodes))), others, guards, graph.outputs, inputs
+    return rows, tuple(map(kind_of, nodes.unusual())), others, guards, graph.outputs, inputs
