@@ -23,7 +23,7 @@ ORDER = [
     "location",
     "graph",
     "ops",
-    "recording",
+    "columns",
     "refusals",
     "_store_format",
     "store",

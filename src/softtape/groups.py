@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softtape.chunks import Lanes, merged
+from softtape.columns import Recording
 from softtape.graph import Graph
-from softtape.recording import Recording
 from softtape.singles import Kind, Share, Single, make_single, prefers_numba
 from softtape.transforms.batch import CannotBatchError
 from softtape.transforms.residuals import Needs

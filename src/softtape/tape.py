@@ -15,11 +15,11 @@ from typing import Any, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from softtape.columns import IS_INPUT, NONE, NUMBERS, OTHER, Recording, Rows
 from softtape.errors import TraceError
 from softtape.graph import Graph, Guard
 from softtape.location import Location, user_location
 from softtape.ops import PRIMITIVES, Primitive
-from softtape.recording import IS_INPUT, NONE, NUMBERS, OTHER, Recording, Rows
 from softtape.refusals import outlived, refuse_constant
 from softtape.traced import Traced, plain_operand
 
@@ -73,7 +73,7 @@ class Tape:
     """The recording of one run; active as a context manager, closed when that ends.
 
     An operation costs little more than the call of its method: three numbers (see
-    :mod:`softtape.recording`) go to the end of one list, and the garbage collector, which a tuple
+    :mod:`softtape.columns`) go to the end of one list, and the garbage collector, which a tuple
     per operation would set going over and over again, has nothing to follow.
 
     Parameters

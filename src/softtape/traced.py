@@ -13,13 +13,13 @@ from typing import Any, NoReturn, Protocol
 
 import numpy as np
 
+from softtape.columns import NONE, NUMBERS
 from softtape.errors import TraceError
 from softtape.graph import shape_of
 from softtape.location import user_location
 from softtape.ops import FUNCTIONS, PRIMITIVES, Primitive
 from softtape.ops.indexing import Slot, getitem
 from softtape.ops.reductions import ufunc_method
-from softtape.recording import NONE, NUMBERS
 from softtape.refusals import (
     outlived,
     refuse,
@@ -74,11 +74,26 @@ class Traced:
     ) -> Traced:
         return self._tape.record(primitive, operands, attrs or None)
 
+    def _applied(self, primitive: Primitive) -> Traced:
+        """Record an operation on this value alone, as Tape.record does."""
+        tape = self._tape
+        made = Traced()
+        made._value = primitive.compute(self._value)
+        tape.extend((primitive.code, self._index, NONE))
+        made._tape = tape
+        made._index = number = tape.count
+        tape.count = number + 1
+        if tape.locations is not None:
+            tape.locate(made)
+        return made
+
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **keywords: Any) -> Any:
         """Record a call of a numpy ufunc."""
         if method == "__call__" and not keywords:  # nearly always
             known = FUNCTIONS.get(ufunc)
             if type(known) is Primitive:
+                if len(inputs) == 1:
+                    return self._applied(known)
                 return self._tape.record(known, inputs, None)
         for key in ("out", "where"):
             if keywords.get(key) is None or keywords[key] is True:
@@ -497,7 +512,7 @@ def _reflected(primitive: Primitive) -> Callable[[Traced, Any], Any]:
 
 
 def _unary(primitive: Primitive) -> Callable[[Traced], Any]:
-    return lambda self: self._tape.record(primitive, (self,), None)
+    return lambda self: self._applied(primitive)
 
 
 def _in_place(self: Traced, other: Any) -> Any:  # noqa: ARG001 -- the signature of an operator

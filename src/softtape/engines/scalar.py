@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from softtape.columns import IS_INPUT, NONE, Recording
 from softtape.graph import Graph
 from softtape.ops import BY_CODE
-from softtape.recording import IS_INPUT, NONE, Recording
 
 __all__ = ["CODES", "ScalarLayout", "scalar_layout", "suits"]
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from softtape.columns import IS_INPUT, Recording
 from softtape.graph import CONSTANT, Graph, Node, shape_of
 from softtape.ops import BY_CODE, Kind
-from softtape.recording import IS_INPUT, Recording
 from softtape.transforms.replay import replay
 
 __all__ = ["Needs", "residual_form", "residuals"]

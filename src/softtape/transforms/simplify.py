@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from softtape.columns import IS_INPUT, NONE, Recording
 from softtape.graph import CONSTANT, INPUT, Graph, Node
 from softtape.ops import PRIMITIVES, Kind
-from softtape.recording import IS_INPUT, NONE, Recording
 
 __all__ = ["prune", "pruned", "simplify"]
 

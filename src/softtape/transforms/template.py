@@ -16,8 +16,8 @@ from weakref import WeakValueDictionary
 
 import numpy as np
 
+from softtape.columns import FLOAT, IS_INPUT, OTHER, Recording
 from softtape.graph import Graph
-from softtape.recording import FLOAT, IS_INPUT, OTHER, Recording
 from softtape.transforms.residuals import Needs, residual_form
 from softtape.transforms.simplify import pruned
 
@@ -41,7 +41,7 @@ def signature(graph: Graph) -> bytes:
     codes[places[[kind == "f" for kind in kinds]]] = FLOAT
     digest = hashlib.blake2b(digest_size=16)
     for column in (codes, left, right):
-        digest.update(column)
+        digest.update(column.tobytes())
     others = [
         (number, args, None if attrs is None else sorted(attrs.items()))
         for number, (args, attrs) in nodes.others.items()
@@ -67,7 +67,8 @@ def _static(expected: Any) -> Hashable:
     """Return what tells an expected value of a guard from others."""
     if isinstance(expected, np.ndarray):
         return expected.dtype.str, expected.shape, expected.tobytes()
-    return expected.item() if isinstance(expected, np.generic) else expected
+    plain: Hashable = expected.item() if isinstance(expected, np.generic) else expected
+    return plain
 
 
 class Template:
@@ -145,7 +146,7 @@ def _key(graph: Graph) -> Hashable:
     nodes = Recording.of(graph.nodes)
     rows: Any = nodes.rows
     if isinstance(rows, np.ndarray):
-        rows = hashlib.blake2b(np.ascontiguousarray(rows), digest_size=16).digest()
+        rows = hashlib.blake2b(rows.tobytes(), digest_size=16).digest()
     others = tuple([(k, args, repr(attrs)) for k, (args, attrs) in nodes.others.items()])
     guards = tuple([(number, _static(expected)) for number, expected in graph.guards])
     inputs = tuple([(key, kind_of(value)) for key, value in graph.start.items()])

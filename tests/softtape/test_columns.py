@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import numpy as np
 import pytest
 
+from softtape.columns import FLOAT, IS_INPUT, NONE, OTHER, Recording
 from softtape.graph import CONSTANT, INPUT, Graph, Node
-from softtape.recording import FLOAT, IS_INPUT, NONE, OTHER, Recording
 from softtape.tape import Tape
 
 NODES: list[Node] = [
@@ -114,3 +115,13 @@ def test_a_refused_operation_leaves_no_trace() -> None:
         y = x + 1
         assert [op for op, _, _ in tape.nodes] == [INPUT, CONSTANT, "add"]
         assert list(tape.graph([y]).nodes) == list(tape.nodes)
+
+
+def test_an_operation_leaves_the_garbage_collector_nothing_to_follow() -> None:
+    with Tape() as tape:
+        x: Any = tape.input("x", 0.5)
+        before = len(gc.get_objects())
+        for _ in range(2000):
+            x = np.sin(2.0 * x - 1) * x
+        assert len(gc.get_objects()) - before < 100
+        assert len(tape.nodes) == 1 + 6 * 2000
