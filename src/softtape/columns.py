@@ -127,9 +127,7 @@ class Recording(Sequence[Node]):
 
     def __iter__(self) -> Iterator[Node]:
         """Yield the nodes."""
-        if self._nodes is None:
-            self._nodes = tuple(self._decoded())
-        return iter(self._nodes)
+        return iter(self._all)
 
     @overload
     def __getitem__(self, number: int) -> Node: ...
@@ -138,10 +136,19 @@ class Recording(Sequence[Node]):
 
     def __getitem__(self, number: Any) -> Any:
         """Return one node, or several."""
+        return self._all[number]
+
+    @property
+    def _all(self) -> tuple[Node, ...]:
+        """All nodes, kept from the first time on that they are asked for one by one."""
+        if self._nodes is None:
+            self._nodes = tuple(self._decoded())
+        return self._nodes
+
+    def node(self, number: int) -> Node:
+        """Return one node and leave the others alone: for a few looks at a long tape."""
         if self._nodes is not None:
             return self._nodes[number]
-        if isinstance(number, slice):
-            return tuple(self)[number]
         code, left, right = (int(column[number]) for column in self.columns)
         if code < IS_INPUT:
             place = int(np.searchsorted(self.constant_numbers, number))

@@ -237,7 +237,7 @@ class Tape:
 
     @property
     def nodes(self) -> Recording:
-        """What was recorded so far."""
+        """What was recorded so far, copied."""
         few = self.count <= _FEW
         rows: Rows = tuple(self.rows) if few else np.fromiter(self.rows, np.int32, len(self.rows))
         return Recording(

@@ -33,10 +33,11 @@ def recording() -> Recording:
 
 def test_nodes_are_shown_as_they_were(recording: Recording) -> None:
     assert len(recording) == len(NODES)
-    assert [recording[i] for i in range(len(NODES))] == NODES  # each decoded by itself
-    assert recording[-1] == NODES[-1]
+    assert [recording.node(i) for i in range(len(NODES))] == NODES  # each decoded by itself
     assert list(recording) == NODES
-    assert [recording[i] for i in range(len(NODES))] == NODES  # from those decoded before
+    assert [recording.node(i) for i in range(len(NODES))] == NODES  # from those decoded before
+    assert [recording[i] for i in range(len(NODES))] == NODES
+    assert recording[-1] == NODES[-1]
     assert list(recording[2:5]) == NODES[2:5]
     with pytest.raises(IndexError):
         recording[len(NODES)]

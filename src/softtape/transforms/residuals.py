@@ -110,6 +110,7 @@ class _Search:
 
     def __init__(self, graph: Graph, shapes: Sequence[tuple[int, ...]]) -> None:
         self.graph = graph
+        self.node = Recording.of(graph.nodes).node
         self.shapes = shapes
         self.active = _active(graph)
         self.added: list[Node] = []
@@ -122,7 +123,7 @@ class _Search:
         stack: list[tuple[int, int | None]] = [(loss, None)]
         while stack:
             number, scale = stack.pop()
-            op, args, _ = self.graph.nodes[number]
+            op, args, _ = self.node(number)
             if not self.active[number]:
                 self._constant(number, scale)
             elif self._is_square(op, args):
@@ -138,7 +139,7 @@ class _Search:
         if op == "square":
             return True
         if op == "power":
-            kind, _, value = self.graph.nodes[args[1]]
+            kind, _, value = self.node(args[1])
             if kind != CONSTANT or np.ndim(value) or value != 2:
                 return False
             self._need(args[1], Needs.TWO)  # another case may have another exponent here
@@ -159,7 +160,7 @@ class _Search:
             if op == "divide" or self.active[a]:
                 raise _NotSquaresError
             a, b = b, a
-        if self.graph.nodes[b][0] != CONSTANT or self.shapes[a] != self.shapes[number]:
+        if self.node(b)[0] != CONSTANT or self.shapes[a] != self.shapes[number]:
             raise _NotSquaresError
         self._need(b, Needs.POSITIVE)
         one = scale if scale is not None else self._add_constant(1.0)
@@ -185,7 +186,7 @@ class _Search:
         self.found.append(number)
 
     def _constant(self, number: int, scale: int | None) -> None:
-        op, _, value = self.graph.nodes[number]
+        op, _, value = self.node(number)
         if op != CONSTANT:
             raise _NotSquaresError
         if type(value) is int and value == 0:  # where Python's sum() starts
