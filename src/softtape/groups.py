@@ -7,6 +7,7 @@ A :class:`Group` holds the cases of one signature (see :mod:`softtape.transforms
 from __future__ import annotations
 
 from collections.abc import Container, Mapping
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -69,12 +70,16 @@ class Case:
         self.weight = weight
         self._single: Single | None = None
 
+    @property
+    def graph(self) -> Graph:
+        """Its graph, pruned."""
+        return self.template.graph_with(self.constants, self.start)
+
     def share(self, kind: Kind, inputs: Mapping[str, Any], engine: str, *, guarded: bool) -> Share:
         """Return what it contributes when it is run alone."""
         if self._single is None:
-            own, template = (self.constants, self.start), self.template
-            graph = template.graph_with(*own)
-            self._single = make_single(graph, engine, lambda: template.residuals_with(*own))
+            residuals = partial(self.template.residuals_with, self.constants, self.start)
+            self._single = make_single(self.graph, engine, residuals)
         share = self._single.share(kind, inputs, self.weight, guarded=guarded)
         return Share(np.full(1, np.nan), np.zeros(1, bool)) if share is None else share
 

@@ -97,7 +97,7 @@ class Term:
         Factor of its loss in 𝓛, not negative.
     """
 
-    __slots__ = ("_trace", "cases", "name", "path", "starts", "traces", "weight")
+    __slots__ = ("_cases", "_trace", "name", "path", "starts", "traces", "weight")
 
     def __init__(
         self,
@@ -112,22 +112,25 @@ class Term:
         self.weight = weight
         self.traces = 1
         self._trace = trace
-        self.cases: tuple[Case, ...] = (case,)  # one for each path known, the latest last
+        self._cases: tuple[Case, ...] = (case,)  # one for each path known; takes less than a dict
         self.starts = case.start
         self.path: Hashable = case.template.path
 
-    def case_on(self, path: Hashable) -> Case:
-        """Return the case of a known path."""
-        return next(case for case in self.cases if case.template.path == path)
+    @property
+    def paths(self) -> dict[Hashable, Case]:
+        """The paths known, the latest last."""
+        return {case.template.path: case for case in self._cases}
 
     def trace_again(self, inputs: Mapping[str, Any]) -> Hashable:
         """Trace the test where the Params are ``inputs``, and return the path it takes."""
         case = Case(self._trace(inputs), self.weight)
         path = case.template.path
-        known = [old for old in self.cases if old.template.path != path]
-        if len(known) == _MOST_PATHS:  # the oldest makes room, unless the test is on it
-            known.remove(next(old for old in known if old.template.path != self.path))
-        self.cases = (*known, case)
+        paths = self.paths
+        paths.pop(path, None)
+        paths[path] = case
+        if len(paths) > _MOST_PATHS:
+            del paths[next(p for p in paths if p not in (path, self.path))]
+        self._cases = tuple(paths.values())
         self.starts = {**case.start, **self.starts}
         self.traces += 1
         if not case.template.graph.inputs.keys() <= inputs.keys():
@@ -248,7 +251,7 @@ class Objective:
 
     def _join(self, number: int, path: Hashable) -> Group:
         """Put a test into the group of a path."""
-        case = self.terms[number].case_on(path)
+        case = self.terms[number].paths[path]
         group = self._groups.get(path)
         if group is None:
             group = self._groups[path] = Group(case.template, self._engine)
@@ -319,9 +322,9 @@ class Objective:
         term = self.terms[number]
         known = tried.setdefault(number, set())
         known.add(term.path)
-        for case in reversed(term.cases):
-            if case.template.path not in known:
-                return case.template.path
+        for path in reversed(term.paths):
+            if path not in known:
+                return path
         if not self._may_trace:
             raise CaseError(number, TrialError("a path that is not known"))
         try:

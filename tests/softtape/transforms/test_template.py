@@ -163,8 +163,8 @@ def test_equal_constants_of_one_case_do_not_change_the_structure() -> None:
 def test_a_template_lasts_as_long_as_it_is_used() -> None:
     graph = record(lambda a, b: np.tanh(a) * np.arctan(b) ** 3)
     term = Term("t", graph, lambda _: graph)
-    path = term.cases[0].template.path
-    assert template_of(graph) is term.cases[0].template
+    path = term.path
+    assert template_of(graph) is term.paths[path].template
     del term
     gc.collect()
     assert template_of(graph).path == path
