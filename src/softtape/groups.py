@@ -187,4 +187,4 @@ class Group:
                 self._lanes = Lanes(self._template.graph)
             self._lanes.fill(self.cases)
             self._stale = False
-        return self._lanes.share(kind, inputs, self._template.form)
+        return self._lanes.share(kind, inputs, self._template.form if kind == "jacobian" else None)
