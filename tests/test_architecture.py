@@ -23,6 +23,7 @@ ORDER = [
     "location",
     "graph",
     "ops",
+    "columns",
     "refusals",
     "_store_format",
     "store",

@@ -1,6 +1,6 @@
 """Cases that took the same path, evaluated together.
 
-A :class:`Group` holds the cases of one signature (see :mod:`softtape.transforms.batch`), which
+A :class:`Group` holds the cases of one signature (see :mod:`softtape.transforms.template`), which
 :mod:`softtape.chunks` runs together; where that cannot be, they are run one by one.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect
 from collections.abc import Container, Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -16,12 +16,14 @@ from numpy.typing import NDArray
 
 from softtape.choice import EngineChoice, Kind
 from softtape.chunks import Lanes, merged
+from softtape.columns import Recording
 from softtape.engines import floats
-from softtape.graph import CONSTANT, Graph
+from softtape.graph import Graph
 from softtape.lanes import CompiledLanes
 from softtape.singles import Share, Single, can_compile, make_single
-from softtape.transforms.batch import CannotBatchError, constants_of
-from softtape.transforms.residuals import Needs, residual_form
+from softtape.transforms.batch import CannotBatchError
+from softtape.transforms.residuals import Needs
+from softtape.transforms.template import Template, template_of
 
 __all__ = ["Case", "CaseError", "Group"]
 
@@ -59,27 +61,35 @@ class Case:
     Parameters
     ----------
     graph
-        Its graph, pruned.
+        What it recorded.
     weight
         Factor of its loss in 𝓛.
     """
 
-    __slots__ = ("_compiled", "_single", "constants", "graph", "weight")
+    __slots__ = ("_compiled", "_single", "constants", "start", "template", "weight")
 
     def __init__(self, graph: Graph, weight: float) -> None:
-        """Keep the graph; programs of its own are made only if it is ever run alone."""
-        self.graph = graph
+        """Keep its constants; a graph and programs of its own are made only to run it alone."""
+        self.template = template_of(graph)
+        self.constants = self.template.constants_of(graph)
+        self.start = self.template.start_of(graph)
         self.weight = weight
-        self.constants = constants_of(graph)
         self._single: Single | None = None
         self._compiled = False
+
+    @property
+    def graph(self) -> Graph:
+        """Its graph, pruned."""
+        return self.template.graph_with(self.constants, self.start)
 
     def share(
         self, kind: Kind, inputs: Mapping[str, Any], *, compiled: bool, guarded: bool
     ) -> Share:
         """Return what it contributes when it is run alone."""
         if self._single is None or compiled != self._compiled:
-            self._single, self._compiled = make_single(self.graph, compiled=compiled), compiled
+            residuals = partial(self.template.residuals_with, self.constants, self.start)
+            self._single = make_single(self.graph, residuals, compiled=compiled)
+            self._compiled = compiled
         share = self._single.share(kind, inputs, self.weight, guarded=guarded)
         return Share(np.full(1, np.nan), np.zeros(1, bool)) if share is None else share
 
@@ -89,8 +99,8 @@ class Group:
 
     Parameters
     ----------
-    graph
-        The graph of any of them, pruned.
+    template
+        That of any of them.
     choice
         Which engine is to run them.
     threads
@@ -108,7 +118,7 @@ class Group:
     """
 
     def __init__(
-        self, graph: Graph, choice: EngineChoice, threads: int = 1, *, fleeting: bool = False
+        self, template: Template, choice: EngineChoice, threads: int = 1, *, fleeting: bool = False
     ) -> None:
         """Start without cases."""
         self.members: list[int] = []
@@ -116,34 +126,29 @@ class Group:
         self._stale: bool
         self._squares: bool | None
         self._weights: Floats | None
-        self._graph = graph
+        self._template = template
         self._lanes: Lanes | CompiledLanes | None = None
         self.alone: str | None = None
         self._choice = choice
         self._built: set[Kind] = set()  # the kinds for which numpy has programs
         self._threads = threads
         self._unasked: set[Kind] = {"value", "gradient", "jacobian"} if fleeting else set()
-        by_table = len(graph) >= _LONG and floats.suits(graph)
-        self._least = _BY_TABLE if by_table else 1
         self._changed()
-
-    @cached_property
-    def _form(self) -> tuple[Graph, Mapping[int, Needs]] | None:
-        return residual_form(self._graph)
 
     @property
     def has_residuals(self) -> bool:
         """Whether the losses of all cases are visibly sums of squares."""
         if self._squares is None:
-            self._squares = self._form is not None and self._needs_met(self._form[1])
+            form = self._template.form
+            self._squares = form is not None and self._needs_met(form[1])
         return self._squares
 
     def _needs_met(self, needs: Mapping[int, Needs]) -> bool:
-        numbers = [k for k, node in enumerate(self._graph.nodes) if node[0] == CONSTANT]
-        place = {number: i for i, number in enumerate(numbers)}
+        numbers = Recording.of(self._template.graph.nodes).constant_numbers
+        places = np.searchsorted(numbers, list(needs)).tolist()
         return all(
-            need.met_by([case.constants[place[number]] for case in self.cases])
-            for number, need in needs.items()
+            need.met_by([case.constants[place] for case in self.cases])
+            for place, need in zip(places, needs.values(), strict=True)
         )
 
     @property
@@ -215,8 +220,14 @@ class Group:
         return kind not in self._unasked or len(self.cases) >= _MANY
 
     @cached_property
+    def _least(self) -> int:
+        """As many cases are run one by one."""
+        graph = self._template.graph
+        return _BY_TABLE if len(graph) >= _LONG and floats.suits(graph) else 1
+
+    @cached_property
     def _can_compile(self) -> bool:
-        return can_compile(self._graph)
+        return can_compile(self._template.graph)
 
     def _compiled(self, kind: Kind) -> bool:
         """Whether numba is to run this evaluation."""
@@ -224,7 +235,7 @@ class Group:
             return False
         built = kind in self._built
         self._built.add(kind)
-        nodes = len(self._graph.nodes)
+        nodes = len(self._template.graph)
         return self._choice.compiled(kind, nodes, len(self.cases), built=built)
 
     def _together(self, kind: Kind, inputs: Mapping[str, Any], *, compiled: bool) -> Share:
@@ -232,7 +243,7 @@ class Group:
         if self._stale or lanes is None or isinstance(lanes, CompiledLanes) != compiled:
             if lanes is None or isinstance(lanes, CompiledLanes) != compiled:
                 made = CompiledLanes if compiled else Lanes
-                self._lanes = lanes = made(self._graph, self._threads)
+                self._lanes = lanes = made(self._template.graph, self._threads)
             lanes.fill(self.cases)
             self._stale = False
-        return lanes.share(kind, inputs, self._form if kind == "jacobian" else None)
+        return lanes.share(kind, inputs, self._template.form if kind == "jacobian" else None)

@@ -17,8 +17,6 @@ from softtape.errors import SoftError
 from softtape.graph import Graph
 from softtape.groups import Case, CaseError, Group
 from softtape.singles import Share
-from softtape.transforms.batch import signature
-from softtape.transforms.simplify import prune
 
 __all__ = ["Layout", "Objective", "ShapeOfProblemChanged", "Term", "TrialError"]
 
@@ -102,6 +100,8 @@ class Term:
         Factor of its loss in 𝓛, not negative.
     """
 
+    __slots__ = ("_cases", "_new", "_trace", "name", "path", "starts", "traces", "weight")
+
     def __init__(
         self,
         name: str,
@@ -110,27 +110,20 @@ class Term:
         weight: float = 1.0,
     ) -> None:
         """Start with the path of ``graph``."""
+        case = Case(graph, weight)
         self.name = name
         self.weight = weight
         self.traces = 1
         self._trace = trace
         self._new = 0  # paths in a row that it had not taken before
-        self.paths: dict[Hashable, Case] = {}
-        self.starts: dict[str, Any] = {}
-        self.path: Hashable = None
-        self.path = self._add(graph)
+        self._cases: tuple[Case, ...] = (case,)  # one for each path known; takes less than a dict
+        self.starts = case.start
+        self.path: Hashable = case.template.path
 
-    def _add(self, graph: Graph) -> Hashable:
-        """Keep the path of ``graph``, the oldest making room, and return its signature."""
-        graph = prune(graph)
-        path = signature(graph)
-        self._new = 0 if path in self.paths else self._new + 1
-        self.paths[path] = Case(graph, self.weight)
-        if len(self.paths) > _MOST_PATHS:
-            del self.paths[next(p for p in self.paths if p not in (path, self.path))]
-        for key, value in graph.start.items():
-            self.starts.setdefault(key, value)
-        return path
+    @property
+    def paths(self) -> dict[Hashable, Case]:
+        """The paths known, the latest last."""
+        return {case.template.path: case for case in self._cases}
 
     @property
     def repeats(self) -> bool:
@@ -139,9 +132,18 @@ class Term:
 
     def trace_again(self, inputs: Mapping[str, Any]) -> Hashable:
         """Trace the test where the Params are ``inputs``, and return the path it takes."""
-        path = self._add(self._trace(inputs))
+        case = Case(self._trace(inputs), self.weight)
+        path = case.template.path
+        paths = self.paths
+        self._new = 0 if path in paths else self._new + 1
+        paths.pop(path, None)
+        paths[path] = case
+        if len(paths) > _MOST_PATHS:
+            del paths[next(p for p in paths if p not in (path, self.path))]
+        self._cases = tuple(paths.values())
+        self.starts = {**case.start, **self.starts}
         self.traces += 1
-        if not self.paths[path].graph.inputs.keys() <= inputs.keys():
+        if not case.template.graph.inputs.keys() <= inputs.keys():
             raise ShapeOfProblemChanged(f"{self.name} took a path that reaches another Param")
         return path
 
@@ -281,7 +283,7 @@ class Objective:
         group = self._groups.get(path)
         if group is None:
             found_later = self.terms[number].traces > 1
-            group = Group(case.graph, self._choice, self._threads, fleeting=found_later)
+            group = Group(case.template, self._choice, self._threads, fleeting=found_later)
             self._groups[path] = group
         group.add(number, case)
         self._active = None

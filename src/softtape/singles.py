@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -66,16 +66,26 @@ class Single(Protocol):
         ...
 
 
-def make_single(graph: Graph, *, compiled: bool = False) -> Single:
-    """Return programs for a graph, by numba if ``compiled``, for what :func:`can_compile`.
+def make_single(
+    graph: Graph, residuals: Callable[[], Graph | None] | None = None, *, compiled: bool = False
+) -> Single:
+    """Return programs for a graph: by Python's floats where all is numbers, else by numpy.
 
-    Otherwise by Python's floats, where all is numbers, and by numpy.
+    Parameters
+    ----------
+    graph
+        What the case computes.
+    residuals
+        Gives the graph of its residuals, where there are any; by default they are searched for.
+    compiled
+        Whether numba is to run it; only what :func:`can_compile`.
     """
+    found = residuals or partial(_residuals, graph)
     if compiled:
-        return _ScalarSingle(graph, fast.ScalarProgram, suits)
+        return _ScalarSingle(graph, found, fast.ScalarProgram, suits)
     if floats.suits(graph):
-        return _ScalarSingle(graph, floats.ScalarProgram, floats.suits)
-    return _NumpySingle(graph)
+        return _ScalarSingle(graph, found, floats.ScalarProgram, floats.suits)
+    return _NumpySingle(graph, found)
 
 
 def can_compile(graph: Graph) -> bool:
@@ -84,14 +94,20 @@ def can_compile(graph: Graph) -> bool:
     return not narrow and suits(graph)
 
 
+def _residuals(graph: Graph) -> Graph | None:
+    form = residual_form(graph)
+    return None if form is None else form[0]
+
+
 class _NumpySingle:
     """By numpy: derivatives are graphs, too, made when they are asked for a second time.
 
     Many a path is taken at one point and never again.
     """
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, residuals: Callable[[], Graph | None]) -> None:
         self._graph = graph
+        self._residual_graph = residuals
         self._keys = list(graph.inputs)
         self._asked: set[Kind] = set()
 
@@ -109,9 +125,9 @@ class _NumpySingle:
 
     @cached_property
     def _squares(self) -> Graph:
-        form = residual_form(self._graph)
-        assert form is not None
-        return form[0]
+        graph = self._residual_graph()
+        assert graph is not None
+        return graph
 
     def _at_once(self, kind: Kind, inputs: Mapping[str, Any], guarded: bool) -> list[Any] | None:
         graph = self._squares if kind == "jacobian" else self._graph
@@ -163,10 +179,12 @@ class _ScalarSingle:
     def __init__(
         self,
         graph: Graph,
+        residuals: Callable[[], Graph | None],
         program: Callable[[Graph], fast.ScalarProgram | floats.ScalarProgram],
         suits: Callable[[Graph], bool],
     ) -> None:
         self._graph = graph
+        self._residual_graph = residuals
         self._keys = list(graph.inputs)
         self._program = program
         self._suits = suits
@@ -177,12 +195,12 @@ class _ScalarSingle:
 
     @cached_property
     def _residuals(self) -> fast.ScalarProgram | floats.ScalarProgram | None:
-        form = residual_form(self._graph)
-        return self._program(form[0]) if form is not None and self._suits(form[0]) else None
+        graph = self._residual_graph()
+        return self._program(graph) if graph is not None and self._suits(graph) else None
 
     @cached_property
     def _by_numpy(self) -> _NumpySingle:
-        return _NumpySingle(self._graph)
+        return _NumpySingle(self._graph, self._residual_graph)
 
     def share(
         self, kind: Kind, inputs: Mapping[str, Any], weight: float, *, guarded: bool

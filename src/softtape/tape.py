@@ -8,14 +8,16 @@ integer, the answer is recorded as a guard.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Any, Protocol, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
+from softtape.columns import IS_INPUT, NONE, NUMBERS, OTHER, Recording, Rows
 from softtape.errors import TraceError
-from softtape.graph import CONSTANT, INPUT, Graph, Guard, Node, same_value
+from softtape.graph import Graph, Guard
 from softtape.location import Location, user_location
 from softtape.ops import PRIMITIVES, Primitive
 from softtape.refusals import outlived, refuse_constant
@@ -64,8 +66,15 @@ def set_reader(reader: Reader | None) -> Reader | None:
     return before
 
 
+_FEW = 1000  # nodes up to which a tuple, which hashes fast, is better to have than an array
+
+
 class Tape:
     """The recording of one run; active as a context manager, closed when that ends.
+
+    An operation costs little more than the call of its method: three numbers (see
+    :mod:`softtape.columns`) go to the end of one list, and the garbage collector, which a tuple
+    per operation would set going over and over again, has nothing to follow.
 
     Parameters
     ----------
@@ -81,11 +90,14 @@ class Tape:
         "_before",
         "_reads",
         "_start",
-        "append",
+        "constants",
+        "count",
+        "extend",
         "guards",
         "inputs",
         "locations",
-        "nodes",
+        "others",
+        "rows",
         "start",
     )
 
@@ -93,13 +105,16 @@ class Tape:
         """Start an empty recording."""
         self._start = start
         self._reads: dict[int, tuple[Readable, Traced]] = {}
-        self.nodes: list[Node] = []
-        self.append: Callable[[Node], None] = self.nodes.append
+        self.rows: list[int] = []
+        self.extend: Callable[[Iterable[int]], None] = self.rows.extend
+        self.count = 0  # of the nodes
+        self.constants: list[Any] = []
+        self.others: dict[int, tuple[tuple[int, ...], Any]] = {}
         self.guards: list[Guard] = []
         self.inputs: dict[str, Traced] = {}
         self.start: dict[str, Any] = {}
         self.locations: dict[int, tuple[Location, Any]] | None = {} if locate else None
-        self._arrays: dict[int, tuple[Any, int]] = {}
+        self._arrays: dict[int, tuple[Any, Any, int]] = {}
         self._before: Reader | None = None
 
     def __enter__(self) -> Self:
@@ -121,7 +136,7 @@ class Tape:
 
     def close(self) -> None:
         """Refuse further recording: a value that outlives its run raises when it is used."""
-        self.append = outlived
+        self.extend = outlived
         self._arrays.clear()
         self._reads.clear()
 
@@ -139,7 +154,7 @@ class Tape:
         """Return the input named ``key``, made on first use with ``value``."""
         known = self.inputs.get(key)
         if known is None:
-            known = self.inputs[key] = self._traced((INPUT, (), key), value)
+            known = self.inputs[key] = self._traced((IS_INPUT, NONE, NONE), value)
             self.start[key] = value
         return known
 
@@ -149,22 +164,31 @@ class Tape:
         An array is kept as a copy, since the program may change it later in place; one that is
         used again unchanged is stored once.
         """
-        if isinstance(value, np.ndarray):
-            known = self._arrays.get(id(value))
-            if known is not None and known[0] is value:
-                number = known[1]
-                if same_value(self.nodes[number][2], value):
-                    return number
-            if value.dtype.kind not in "fbiu":
+        code = NUMBERS.get(type(value), OTHER)
+        if code == OTHER:
+            if isinstance(value, np.ndarray):
+                return self._array(value)
+            if isinstance(value, complex):
                 refuse_constant(value)
-            number = len(self.nodes)
-            self.append((CONSTANT, (), value.copy()))
-            self._arrays[id(value)] = (value, number)
-            return number
-        if isinstance(value, complex):
+        return self._constant(code, value)
+
+    def _array(self, value: NDArray[Any]) -> int:
+        known = self._arrays.get(id(value))
+        if known is not None and known[0] is value and known[1].tobytes() == value.tobytes():
+            return known[2]
+        if value.dtype.kind not in "fbiu":
             refuse_constant(value)
-        self.append((CONSTANT, (), value))
-        return len(self.nodes) - 1
+        kept = value.copy()
+        number = self._constant(OTHER, kept)
+        self._arrays[id(value)] = (value, kept, number)
+        return number
+
+    def _constant(self, code: int, value: Any) -> int:
+        self.extend((code, NONE, NONE))
+        self.constants.append(value)
+        number = self.count
+        self.count = number + 1
+        return number
 
     def guard(self, value: Traced, expected: Any) -> None:
         """Note that the program went on as it did because ``value`` was ``expected``."""
@@ -186,16 +210,42 @@ class Tape:
             else:
                 args.append(self.constant(operand))
                 values.append(operand)
-        value = primitive.compute(*values, **attrs) if attrs else primitive.compute(*values)
-        return self._traced((primitive.name, tuple(args), attrs), value)
+        if attrs:
+            value = primitive.compute(*values, **attrs)
+        else:
+            value = primitive.compute(*values)
+            if len(args) == 2:
+                return self._traced((primitive.code, args[0], args[1]), value)
+            if len(args) == 1:
+                return self._traced((primitive.code, args[0], NONE), value)
+        self.others[self.count] = (tuple(args), attrs)
+        return self._traced((primitive.code, NONE, NONE), value)
 
-    def _traced(self, node: Node, value: Any) -> Traced:
-        traced = Traced.__new__(Traced)
-        traced._tape, traced._index, traced._value = self, len(self.nodes), value
-        self.append(node)
+    def _traced(self, row: tuple[int, int, int], value: Any) -> Traced:
+        self.extend(row)
+        traced = Traced()
+        traced._tape, traced._index, traced._value = self, self.count, value
+        self.count += 1
         if self.locations is not None:
-            self.locations[traced._index] = (user_location(), value)
+            self.locate(traced)
         return traced
+
+    def locate(self, traced: Traced) -> None:
+        """Note where a value comes from."""
+        if self.locations is not None:
+            self.locations[traced._index] = (user_location(), traced._value)
+
+    @property
+    def nodes(self) -> Recording:
+        """What was recorded so far, copied."""
+        few = self.count <= _FEW
+        rows: Rows = tuple(self.rows) if few else np.fromiter(self.rows, np.int32, len(self.rows))
+        return Recording(
+            rows if isinstance(rows, tuple) else rows.reshape(-1, 3),
+            tuple(self.constants),
+            tuple(self.inputs),
+            dict(self.others),
+        )
 
     def graph(self, outputs: Sequence[Any]) -> Graph:
         """Return what was recorded so far, as the graph that computes ``outputs``."""
@@ -204,7 +254,7 @@ class Tape:
             for o in outputs
         )
         return Graph(
-            nodes=tuple(self.nodes),
+            nodes=self.nodes,
             outputs=numbers,
             guards=tuple(self.guards),
             inputs={key: traced._index for key, traced in self.inputs.items()},

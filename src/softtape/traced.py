@@ -8,13 +8,14 @@ recorder it belongs to, a :class:`softtape.tape.Tape`.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NoReturn, Protocol
 
 import numpy as np
 
+from softtape.columns import NONE, NUMBERS
 from softtape.errors import TraceError
-from softtape.graph import CONSTANT, Node
+from softtape.graph import shape_of
 from softtape.location import user_location
 from softtape.ops import FUNCTIONS, PRIMITIVES, Primitive
 from softtape.ops.indexing import Slot, getitem
@@ -36,10 +37,12 @@ _np: Any = np  # for calls on traced values, of which numpy's annotations do not
 
 
 class Recorder(Protocol):
-    """What a traced value needs to know of its tape."""
+    """What a traced value needs to know of its tape (see :class:`softtape.tape.Tape`)."""
 
-    nodes: list[Node]
-    append: Callable[[Node], None]
+    count: int
+    constants: list[Any]
+    locations: Any
+    extend: Callable[[Iterable[int]], None]
 
     def record(
         self, primitive: Primitive, operands: Sequence[Any], attrs: dict[str, Any] | None
@@ -51,7 +54,9 @@ class Recorder(Protocol):
         """Note that the program went on as it did because ``value`` was ``expected``."""
         ...
 
-    def _traced(self, node: Node, value: Any) -> Traced: ...
+    def locate(self, traced: Traced) -> None:
+        """Note where a value comes from."""
+        ...
 
 
 class Traced:
@@ -69,8 +74,27 @@ class Traced:
     ) -> Traced:
         return self._tape.record(primitive, operands, attrs or None)
 
+    def _applied(self, primitive: Primitive) -> Traced:
+        """Record an operation on this value alone, as Tape.record does."""
+        tape = self._tape
+        made = Traced()
+        made._value = primitive.compute(self._value)
+        tape.extend((primitive.code, self._index, NONE))
+        made._tape = tape
+        made._index = number = tape.count
+        tape.count = number + 1
+        if tape.locations is not None:
+            tape.locate(made)
+        return made
+
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **keywords: Any) -> Any:
         """Record a call of a numpy ufunc."""
+        if method == "__call__" and not keywords:  # nearly always
+            known = FUNCTIONS.get(ufunc)
+            if type(known) is Primitive:
+                if len(inputs) == 1:
+                    return self._applied(known)
+                return self._tape.record(known, inputs, None)
         for key in ("out", "where"):
             if keywords.get(key) is None or keywords[key] is True:
                 keywords.pop(key, None)
@@ -101,23 +125,23 @@ class Traced:
     ) -> Any:
         """Record a call of a numpy function."""
         known = FUNCTIONS.get(function)
-        name = f"{function.__module__}.{function.__name__}".replace("numpy", "np", 1)
         if known is None:
-            refuse_function(name)
-        if keywords.get("out") is not None:
-            refuse(f"out= of {name}", "Use its return value.")
-        keywords.pop("out", None)
+            refuse_function(_name(function))
+        if keywords:
+            if keywords.pop("out", None) is not None:
+                refuse(f"out= of {_name(function)}", "Use its return value.")
+            keywords = {k: _operand(v) for k, v in keywords.items()}
         if args and function in _JOINING:
             args = ([_operand(part) for part in args[0]], *args[1:])
         else:
             args = tuple(map(_operand, args))
-        keywords = {k: _operand(v) for k, v in keywords.items()}
         try:
             return known(*args, **keywords)
         except NotImplementedError as error:
+            name = _name(function)
             raise TraceError(f"{user_location()}\n{name} under tracing: {error}") from None
         except TypeError as error:
-            refuse_unknown_arguments(known, name, args, keywords, error)
+            refuse_unknown_arguments(known, _name(function), args, keywords, error)
             raise
 
     # ---- what a number or an array is asked
@@ -125,12 +149,12 @@ class Traced:
     @property
     def shape(self) -> tuple[int, ...]:
         """Lengths of the axes."""
-        return np.shape(self._value)
+        return shape_of(self._value)
 
     @property
     def ndim(self) -> int:
         """Number of axes."""
-        return np.ndim(self._value)
+        return len(shape_of(self._value))
 
     @property
     def size(self) -> int:
@@ -195,7 +219,7 @@ class Traced:
 
     def _pinned(self) -> Any:
         """Return the plain value, on which from now on the validity of the graph depends."""
-        if self._tape.append is outlived:
+        if self._tape.extend is outlived:
             outlived()
         value = self._value
         self._tape.guard(self, value.copy() if isinstance(value, np.ndarray) else value)
@@ -203,8 +227,9 @@ class Traced:
 
     def __bool__(self) -> bool:
         """Return the truth value, and guard it."""
-        truth = bool(self._value)  # an array of several elements raises here, as numpy does
-        if self.dtype != np.bool_:
+        value = self._value
+        truth = bool(value)  # an array of several elements raises here, as numpy does
+        if type(value) is not bool and self.dtype != np.bool_:
             return bool(_np.not_equal(self, 0))
         self._pinned()
         return truth
@@ -381,8 +406,14 @@ _JOINING = frozenset({np.concatenate, np.stack, np.vstack, np.hstack, np.column_
 """Functions whose first argument is a sequence of arrays, rather than a list for an array."""
 
 
+def _name(function: Callable[..., Any]) -> str:
+    return f"{function.__module__}.{function.__name__}".replace("numpy", "np", 1)
+
+
 def _operand(value: Any) -> Any:
     """Return an argument of a numpy function: a Param's value, a list of traced ones as array."""
+    if type(value) is Traced:
+        return value
     if type(value) in (list, tuple):
         value = type(value)(_operand(v) for v in value)
         return stacked(value) if holds_traced(value) else value
@@ -422,35 +453,66 @@ _METHODS = (
 )
 
 
-def _operator(primitive: Primitive, swap: bool = False) -> Callable[[Traced, Any], Any]:
-    """Return an operator's method; ``swap`` for the reflected one."""
-    name, compute = primitive.name, primitive.compute
-    number = (float, int)
+def _operator(primitive: Primitive) -> Callable[[Traced, Any], Any]:
+    """Return an operator's method."""
+    code, compute, numbers = primitive.code, primitive.compute, NUMBERS
 
     def method(self: Traced, other: Any) -> Any:
+        # what Tape.record does, spelt out for numbers: it runs for each operation of the program
         tape = self._tape
-        # the common cases, spelt out: this runs once per operation of the user's program
+        number = tape.count
         if type(other) is Traced and other._tape is tape:
-            index, plain = other._index, other._value
-        elif type(other) in number:
-            index, plain = len(tape.nodes), other
-            tape.append((CONSTANT, (), other))
+            made = Traced()
+            made._value = compute(self._value, other._value)
+            tape.extend((code, self._index, other._index))
+        elif type(other) in numbers:
+            made = Traced()
+            made._value = compute(self._value, other)
+            row = (numbers[type(other)], NONE, NONE, code, self._index, number)
+            tape.extend(row)
+            tape.constants.append(other)
+            number += 1
         elif isinstance(other, (str, bytes, dict, set)) or other is None:
             return NotImplemented
         else:
-            operands = (other, self) if swap else (self, other)
-            return tape.record(primitive, operands, None)
-        if swap:
-            value, args = compute(plain, self._value), (index, self._index)
-        else:
-            value, args = compute(self._value, plain), (self._index, index)
-        return tape._traced((name, args, None), value)
+            return tape.record(primitive, (self, other), None)
+        made._tape = tape
+        made._index = number
+        tape.count = number + 1
+        if tape.locations is not None:
+            tape.locate(made)
+        return made
+
+    return method
+
+
+def _reflected(primitive: Primitive) -> Callable[[Traced, Any], Any]:
+    """Return the method for an operator whose left operand is no traced value."""
+    code, compute, numbers = primitive.code, primitive.compute, NUMBERS
+
+    def method(self: Traced, other: Any) -> Any:
+        if type(other) not in numbers:
+            if isinstance(other, (str, bytes, dict, set)) or other is None:
+                return NotImplemented
+            return self._tape.record(primitive, (other, self), None)
+        tape = self._tape
+        number = tape.count
+        made = Traced()
+        made._value = compute(other, self._value)
+        tape.extend((numbers[type(other)], NONE, NONE, code, number, self._index))
+        tape.constants.append(other)
+        made._tape = tape
+        made._index = number + 1
+        tape.count = number + 2
+        if tape.locations is not None:
+            tape.locate(made)
+        return made
 
     return method
 
 
 def _unary(primitive: Primitive) -> Callable[[Traced], Any]:
-    return lambda self: self._tape.record(primitive, (self,), None)
+    return lambda self: self._applied(primitive)
 
 
 def _in_place(self: Traced, other: Any) -> Any:  # noqa: ARG001 -- the signature of an operator
@@ -474,7 +536,7 @@ def _install() -> None:
     """Give Traced Python's operators, computing as plain Python would, and numpy's methods."""
     for short, name in _BINARY.items():
         setattr(Traced, f"__{short}__", _operator(PRIMITIVES[name]))
-        setattr(Traced, f"__r{short}__", _operator(PRIMITIVES[name], swap=True))
+        setattr(Traced, f"__r{short}__", _reflected(PRIMITIVES[name]))
         if short not in ("and", "or", "xor"):
             setattr(Traced, f"__i{short}__", _in_place)
     for short, name in _COMPARE.items():

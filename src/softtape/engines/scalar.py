@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from softtape.graph import CONSTANT, INPUT, Graph
+from softtape.columns import IS_INPUT, NONE, Recording
+from softtape.graph import Graph
+from softtape.ops import BY_CODE
 
 __all__ = ["CODES", "ScalarLayout", "scalar_layout", "suits"]
 
@@ -55,31 +57,34 @@ class ScalarLayout:
     expected: NDArray[np.float64]
 
 
+_TABLE = np.array([CODES.get(primitive.name, -1) for primitive in BY_CODE], np.int16)
+
+
 def suits(graph: Graph) -> bool:
     """Whether every node is a number, and every operation one the interpreter knows."""
-    for op, _, attrs in graph.nodes:
-        if op == INPUT:
-            if np.shape(graph.start[attrs]):
-                return False
-        elif op == CONSTANT:
-            if not isinstance(attrs, (float, int, np.floating, np.integer, np.bool_)):
-                return False
-        elif op not in CODES or attrs:
-            return False
-    return True
+    nodes = Recording.of(graph.nodes)
+    codes = nodes.columns.codes
+    return (
+        not any(map(np.shape, graph.start.values()))
+        and not nodes.others
+        and bool(np.all(_TABLE[codes[codes > IS_INPUT]] > 0))
+        and all(isinstance(c, _NUMBER) for c in nodes.unusual())
+    )
+
+
+_NUMBER = (bool, np.floating, np.integer, np.bool_)
 
 
 def scalar_layout(graph: Graph) -> ScalarLayout:
     """Lay out a graph that `suits`."""
-    nodes = graph.nodes
+    nodes = Recording.of(graph.nodes)
+    codes, left, right = nodes.columns
     values = np.zeros(len(nodes))
-    for number, (op, _, attrs) in enumerate(nodes):
-        if op == CONSTANT:
-            values[number] = attrs
+    values[nodes.constant_numbers] = np.fromiter(nodes.constants, float, len(nodes.constants))
     return ScalarLayout(
-        codes=np.array([CODES.get(op, 0) for op, _, _ in nodes], np.int16),
-        left=np.array([args[0] if args else 0 for _, args, _ in nodes], np.int32),
-        right=np.array([args[-1] if args else 0 for _, args, _ in nodes], np.int32),
+        codes=np.where(codes > IS_INPUT, _TABLE[np.maximum(codes, 0)], np.int16(0)),
+        left=np.where(left == NONE, np.int32(0), left),
+        right=np.where(right == NONE, np.where(left == NONE, np.int32(0), left), right),
         values=values,
         inputs=graph.inputs,
         outputs=np.array(graph.outputs, np.int64),

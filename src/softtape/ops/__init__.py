@@ -1,9 +1,10 @@
 """Rules: what numpy's functions compute and how they are differentiated, one file per family."""
 
 from softtape.ops import elementwise, indexing, linalg, products, reductions, shaping
-from softtape.ops.registry import FUNCTIONS, PRIMITIVES, Kind, Primitive
+from softtape.ops.registry import BY_CODE, FUNCTIONS, PRIMITIVES, Kind, Primitive
 
 __all__ = [
+    "BY_CODE",
     "FUNCTIONS",
     "PRIMITIVES",
     "Kind",

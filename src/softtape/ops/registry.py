@@ -10,12 +10,13 @@ expresses it by primitives.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, TypeAlias, TypeVar
 
 __all__ = [
+    "BY_CODE",
     "FUNCTIONS",
     "PRIMITIVES",
     "Kind",
@@ -59,6 +60,8 @@ class Primitive:
     jvp
         ``jvp(tangents, y, *operands, **attrs)`` for kind OTHER; a tangent is None where the
         operand does not move.
+    code
+        Its number in the order of registration, which stands for it while this process lasts.
     """
 
     name: str
@@ -66,6 +69,7 @@ class Primitive:
     vjps: tuple[Rule | None, ...] | Rule
     kind: Kind
     jvp: Rule | None = None
+    code: int = -1
 
     def __call__(self, *operands: Any, **attrs: Any) -> Any:
         """Compute on plain operands; record where one of them is traced."""
@@ -84,10 +88,14 @@ class Primitive:
 
 
 _PRIMITIVES: dict[str, Primitive] = {}
+_BY_CODE: list[Primitive] = []
 _FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {}
 
 PRIMITIVES: Mapping[str, Primitive] = MappingProxyType(_PRIMITIVES)
 """Every primitive, by name."""
+
+BY_CODE: Sequence[Primitive] = _BY_CODE
+"""Every primitive, at the place that is its code."""
 
 FUNCTIONS: Mapping[Callable[..., Any], Callable[..., Any]] = MappingProxyType(_FUNCTIONS)
 """For each numpy function the tape knows, the code that expresses it by primitives."""
@@ -115,8 +123,9 @@ def primitive(
         raise ValueError(f"primitive {name!r}: only kind CONSTANT goes without vjp rules")
     if (kind is Kind.OTHER) != (jvp is not None):
         raise ValueError(f"primitive {name!r}: kind OTHER needs a jvp, no other kind takes one")
-    made = Primitive(name, compute, rules, kind, jvp)
+    made = Primitive(name, compute, rules, kind, jvp, len(_PRIMITIVES))
     _PRIMITIVES[name] = made
+    _BY_CODE.append(made)
     return made
 
 

@@ -1,7 +1,8 @@
 """Many graphs that differ in their constants alone become one, with a leading case axis.
 
-Two hundred parametrized cases of one test give two hundred graphs of the same *signature*:
-operations, wiring, static attributes, shapes and guards. :func:`batch` makes of one of them the
+Two hundred parametrized cases of one test give two hundred graphs of the same *signature* (see
+:mod:`softtape.transforms.template`): operations, wiring, static attributes, shapes and guards.
+:func:`batch` makes of one of them the
 graph of all: constants that differ between the cases become inputs whose first axis runs over the
 cases, and each operation that meets one is applied to all cases at once, by its batching rule.
 Values that are equal in all cases stay as they are.
@@ -9,7 +10,7 @@ Values that are equal in all cases stay as they are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -30,9 +31,7 @@ __all__ = [
     "batched_gradient",
     "batched_jacobian",
     "case_key",
-    "constants_of",
     "repeatable",
-    "signature",
     "stacked_constants",
 ]
 
@@ -42,43 +41,6 @@ Rule: TypeAlias = Callable[[Primitive, list[Any], list[bool], dict[str, Any], in
 
 class CannotBatchError(Exception):
     """An operation has no batching rule for its operands; the cases are run one by one."""
-
-
-# ---- which graphs are alike
-
-
-def signature(graph: Graph) -> Hashable:
-    """Return what two graphs must share to be batched: everything but the values of constants."""
-    nodes = tuple(
-        (op, _kind(attrs)) if op == CONSTANT else (op, args, _static(attrs))
-        for op, args, attrs in graph.nodes
-    )
-    guards = tuple((number, _static(expected)) for number, expected in graph.guards)
-    return nodes, graph.outputs, guards
-
-
-def _kind(value: Any) -> Hashable:
-    """Type and shape of a constant; Python's and numpy's ordinary numbers are alike."""
-    if isinstance(value, np.ndarray):
-        return value.dtype.str, value.shape
-    if isinstance(value, (bool, np.bool_)):
-        return "b"
-    if isinstance(value, (int, float)) or getattr(value, "dtype", None) == np.int64:
-        return "f"
-    return str(getattr(value, "dtype", type(value)))
-
-
-def _static(attrs: Any) -> Hashable:
-    if attrs is None or isinstance(attrs, (str, bool, int, float)):
-        return attrs
-    if isinstance(attrs, np.ndarray):
-        return attrs.dtype.str, attrs.shape, attrs.tobytes()
-    return repr(sorted(attrs.items())) if isinstance(attrs, dict) else repr(attrs)
-
-
-def constants_of(graph: Graph) -> list[Any]:
-    """Return the values of the constants, in the order of their nodes."""
-    return [attrs for op, _, attrs in graph.nodes if op == CONSTANT]
 
 
 # ---- one graph for all
@@ -429,7 +391,7 @@ def stacked_constants(cases: Sequence[Sequence[Any]]) -> list[Any | None]:
     Parameters
     ----------
     cases
-        The constants of each case, as :func:`constants_of` gives them.
+        The constants of each case, in the order of their nodes.
     """
     columns: list[Any | None] = []
     for column in zip(*cases, strict=True):

@@ -7,14 +7,15 @@ followed down from the loss; where everything ends in squares, their bases are t
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from softtape.graph import CONSTANT, INPUT, Graph, Node, shape_of
-from softtape.ops import PRIMITIVES, Kind
+from softtape.columns import IS_INPUT, Recording
+from softtape.graph import CONSTANT, Graph, Node, shape_of
+from softtape.ops import BY_CODE, Kind
 from softtape.transforms.replay import replay
 
 __all__ = ["Needs", "residual_form", "residuals"]
@@ -66,7 +67,7 @@ def residual_form(graph: Graph) -> tuple[Graph, Mapping[int, Needs]] | None:
     except _NotSquaresError:
         return None
     made = Graph(
-        nodes=(*graph.nodes, *search.added),
+        nodes=Recording.of(graph.nodes).extended(search.added),
         outputs=tuple(search.found),
         guards=graph.guards,
         inputs=graph.inputs,
@@ -75,16 +76,30 @@ def residual_form(graph: Graph) -> tuple[Graph, Mapping[int, Needs]] | None:
     return made, MappingProxyType(search.needs)
 
 
-def _shapes(graph: Graph) -> list[tuple[int, ...]]:
+def _shapes(graph: Graph) -> Sequence[tuple[int, ...]]:
     """Return the shape of each node; without running a long tape of scalars again."""
-    leaves = [*graph.start.values(), *(v for op, _, v in graph.nodes if op == CONSTANT)]
-    by_element = (Kind.ELEMENTWISE, Kind.CONSTANT)
-    if not any(map(shape_of, leaves)) and all(
-        op in (INPUT, CONSTANT) or PRIMITIVES[op].kind in by_element for op, _, _ in graph.nodes
-    ):
-        return [()] * len(graph.nodes)
+    nodes = Recording.of(graph.nodes)
+    if not any(map(shape_of, [*graph.start.values(), *nodes.unusual()])):
+        codes = np.unique(nodes.columns.codes)
+        if all(BY_CODE[c].kind in _BY_ELEMENT for c in codes[codes > IS_INPUT]):
+            return [()] * len(nodes)
     with np.errstate(all="ignore"):
         return [shape_of(v) for v in replay(graph, graph.start)]
+
+
+def _active(graph: Graph) -> Sequence[bool]:
+    """Do as ``graph.active()``, at once where each operation meets a value that is no constant."""
+    nodes = Recording.of(graph.nodes)
+    codes, left, right = nodes.columns
+    moves = codes >= IS_INPUT
+    meets = moves[left] | moves[right]
+    meets[codes <= IS_INPUT] = True
+    for number, (args, _) in nodes.others.items():
+        meets[number] = any(moves[a] for a in args)
+    return moves.tolist() if meets.all() else graph.active()
+
+
+_BY_ELEMENT = (Kind.ELEMENTWISE, Kind.CONSTANT)
 
 
 class _Search:
@@ -93,10 +108,11 @@ class _Search:
     A scale is the number of a node, all of whose elements are positive, or None for 1.
     """
 
-    def __init__(self, graph: Graph, shapes: list[tuple[int, ...]]) -> None:
+    def __init__(self, graph: Graph, shapes: Sequence[tuple[int, ...]]) -> None:
         self.graph = graph
+        self.node = Recording.of(graph.nodes).node
         self.shapes = shapes
-        self.active = graph.active()
+        self.active = _active(graph)
         self.added: list[Node] = []
         self.found: list[int] = []
         self.needs: dict[int, Needs] = {}
@@ -107,7 +123,7 @@ class _Search:
         stack: list[tuple[int, int | None]] = [(loss, None)]
         while stack:
             number, scale = stack.pop()
-            op, args, _ = self.graph.nodes[number]
+            op, args, _ = self.node(number)
             if not self.active[number]:
                 self._constant(number, scale)
             elif self._is_square(op, args):
@@ -123,7 +139,7 @@ class _Search:
         if op == "square":
             return True
         if op == "power":
-            kind, _, value = self.graph.nodes[args[1]]
+            kind, _, value = self.node(args[1])
             if kind != CONSTANT or np.ndim(value) or value != 2:
                 return False
             self._need(args[1], Needs.TWO)  # another case may have another exponent here
@@ -144,7 +160,7 @@ class _Search:
             if op == "divide" or self.active[a]:
                 raise _NotSquaresError
             a, b = b, a
-        if self.graph.nodes[b][0] != CONSTANT or self.shapes[a] != self.shapes[number]:
+        if self.node(b)[0] != CONSTANT or self.shapes[a] != self.shapes[number]:
             raise _NotSquaresError
         self._need(b, Needs.POSITIVE)
         one = scale if scale is not None else self._add_constant(1.0)
@@ -155,6 +171,8 @@ class _Search:
 
     def _repeated(self, part: int, total: int, scale: int | None) -> int | None:
         """Scale for an operand of a sum: a smaller one is repeated by broadcasting."""
+        if self.shapes[part] == self.shapes[total]:
+            return scale
         size = int(np.prod(self.shapes[part]))
         times = int(np.prod(self.shapes[total])) / size if size else 1
         if times == 1:
@@ -168,7 +186,7 @@ class _Search:
         self.found.append(number)
 
     def _constant(self, number: int, scale: int | None) -> None:
-        op, _, value = self.graph.nodes[number]
+        op, _, value = self.node(number)
         if op != CONSTANT:
             raise _NotSquaresError
         if type(value) is int and value == 0:  # where Python's sum() starts

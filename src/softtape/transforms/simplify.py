@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from softtape.columns import IS_INPUT, NONE, Recording
 from softtape.graph import CONSTANT, INPUT, Graph, Node
 from softtape.ops import PRIMITIVES, Kind
 
-__all__ = ["prune", "simplify"]
+__all__ = ["prune", "pruned", "simplify"]
 
-
-def simplify(graph: Graph) -> Graph:
-    """Return an equal graph without dead code, repeated subexpressions and products with one."""
-    return _rewritten(graph, by_value=True)
+# nodes up to which repeated ones are looked for: a table of more would take gigabytes
+_MOST_COMPARED = 2_000_000
 
 
 def prune(graph: Graph) -> Graph:
@@ -24,31 +25,96 @@ def prune(graph: Graph) -> Graph:
     That two constants are equal may be a coincidence of one case, and the structure of a test's
     graph must not depend on it: otherwise its cases could not be batched.
     """
-    return _rewritten(graph, by_value=False)
+    return pruned(graph)[0]
 
 
-def _rewritten(graph: Graph, *, by_value: bool) -> Graph:
+def pruned(graph: Graph) -> tuple[Graph, NDArray[np.bool_]]:
+    """Return what :func:`prune` does, and which of the nodes stayed."""
+    nodes = Recording.of(graph.nodes)
+    same = _repeated(nodes)
+    roots = np.array([*graph.outputs, *(g for g, _ in graph.guards)], np.int32)
+    keep = _alive(nodes, same, roots if same is None else same[roots])
+    if keep.all():  # then nothing is repeated, either
+        return replace(graph, nodes=nodes), keep
+    made, number = nodes.selected(keep, same)
+    pruned = Graph(
+        nodes=made,
+        outputs=tuple(int(number[o]) for o in graph.outputs),
+        guards=tuple((int(number[g]), expected) for g, expected in graph.guards),
+        inputs={key: int(number[i]) for key, i in graph.inputs.items()},
+        start=graph.start,
+    )
+    return pruned, keep
+
+
+def _repeated(nodes: Recording) -> NDArray[np.int32] | None:
+    """Return for each node the first that is equal to it; None where no two are."""
+    codes, left, right = nodes.columns
+    plain = (codes > IS_INPUT) & (left != NONE)
+    # two that are equal begin with two that have the same operands: mostly there are none
+    keys = (left[plain].astype(np.int64) << 36) | (right[plain].astype(np.int64) + 1 << 10)
+    keys = np.sort(keys | codes[plain], kind="stable")
+    twins = bool(np.any(keys[1:] == keys[:-1]))
+    if (not twins and len(nodes.others) < 2) or len(nodes) > _MOST_COMPARED:
+        return None
+    first: list[int] = []
+    known: dict[Hashable, int] = {}
+    for number, (op, args, attrs) in enumerate(nodes):
+        if op in (INPUT, CONSTANT):
+            first.append(number)
+        else:
+            key = _key(op, tuple([first[a] for a in args]), attrs)
+            first.append(known.setdefault(key, number))
+    leaves = int(np.count_nonzero(codes <= IS_INPUT))
+    return np.array(first, np.int32) if len(known) < len(first) - leaves else None
+
+
+def _alive(
+    nodes: Recording, same: NDArray[np.int32] | None, roots: NDArray[np.int32]
+) -> NDArray[np.bool_]:
+    """Mark what the roots depend on, and the inputs."""
+    codes, left, right = nodes.columns
+    if same is not None:
+        left, right = (np.where(c == NONE, NONE, same[c]) for c in (left, right))
+        others = {k: same[list(args)].tolist() for k, (args, _) in nodes.others.items()}
+    else:
+        others = {k: list(args) for k, (args, _) in nodes.others.items()}
+    used = [left, right, roots, np.array([a for args in others.values() for a in args], np.int32)]
+    uses = np.bincount(np.concatenate(used) + 1, minlength=len(nodes) + 1)[1:]
+    alive = np.ones(len(nodes), bool)
+    dead = np.flatnonzero((uses == 0) & (codes != IS_INPUT)).tolist()
+    if not dead:
+        return alive
+    # what only dead code uses is dead; the work is as much as there is dead code
+    count = uses.tolist()
+    while dead:
+        number = dead.pop()
+        alive[number] = False
+        for a in others.get(number) or (int(left[number]), int(right[number])):
+            if a != NONE:
+                count[a] -= 1
+                if count[a] == 0 and codes[a] != IS_INPUT:
+                    dead.append(a)
+    return alive
+
+
+def simplify(graph: Graph) -> Graph:
+    """Return an equal graph without dead code, repeated subexpressions and products with one."""
     nodes: list[Node] = []
     known: dict[Hashable, int] = {}
     number: list[int] = []  # new number of each old node; -1 where it is not needed
-    ones = _Ones(graph, nodes) if by_value else None
+    ones = _Ones(graph, nodes)
     for old, ((op, args, attrs), keep) in enumerate(zip(graph.nodes, _needed(graph), strict=True)):
         if not keep:
             number.append(-1)
             continue
         args = tuple([number[a] for a in args])
-        if ones is not None and op == "multiply":
+        if op == "multiply":
             same = ones.other_factor(old, args)
             if same is not None:
                 number.append(same)
                 continue
-        if attrs is None:
-            key: Hashable = (op, args)
-        elif op == CONSTANT and not by_value:
-            key = old
-        else:
-            key = _key(op, args, attrs)
-        new = known.setdefault(key, len(nodes))
+        new = known.setdefault(_key(op, args, attrs), len(nodes))
         if new == len(nodes):
             nodes.append((op, args, attrs))
         number.append(new)
@@ -110,6 +176,8 @@ _INTEGER = np.dtype(int)
 
 def _key(op: str, args: tuple[int, ...], attrs: Any) -> Hashable:
     """Equal keys mean equal values."""
+    if attrs is None:
+        return op, args
     if op == INPUT:
         return (op, attrs)
     if op == CONSTANT:

@@ -1,0 +1,153 @@
+"""What recordings of one structure share, worked out once for all of them.
+
+Most tests of a suite record just what a test before them recorded, on other constants. Hence what
+does not depend on constants (the pruned graph, its signature, its residuals) belongs to a
+:class:`Template`, and of a case nothing is kept but its constants.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Hashable, Mapping, Sequence
+from functools import cached_property
+from itertools import compress
+from typing import Any
+from weakref import WeakValueDictionary
+
+import numpy as np
+
+from softtape.columns import FLOAT, IS_INPUT, OTHER, Recording
+from softtape.graph import Graph
+from softtape.transforms.residuals import Needs, residual_form
+from softtape.transforms.simplify import pruned
+
+__all__ = ["Template", "signature", "template_of"]
+
+
+def signature(graph: Graph) -> bytes:
+    """Return what two graphs must share to be batched: everything but the values of constants.
+
+    Returns
+    -------
+    bytes
+        A digest of the operations, the wiring, the static attributes, the guards, the keys of
+        the inputs, and the types and shapes of the constants.
+    """
+    nodes = Recording.of(graph.nodes)
+    codes, left, right = nodes.columns
+    kinds = [kind_of(c) for c in nodes.unusual()]
+    codes = np.where((codes < IS_INPUT) & (codes != OTHER), FLOAT, codes)
+    places = nodes.constant_numbers[codes[nodes.constant_numbers] == OTHER]
+    codes[places[[kind == "f" for kind in kinds]]] = FLOAT
+    digest = hashlib.blake2b(digest_size=16)
+    for column in (codes, left, right):
+        digest.update(column.tobytes())
+    others = [
+        (number, args, None if attrs is None else sorted(attrs.items()))
+        for number, (args, attrs) in nodes.others.items()
+    ]
+    guards = [(number, _static(expected)) for number, expected in graph.guards]
+    unusual = [kind for kind in kinds if kind != "f"]
+    digest.update(repr((unusual, others, guards, list(graph.outputs), [*nodes.keys])).encode())
+    return digest.digest()
+
+
+def kind_of(value: Any) -> Hashable:
+    """Type and shape of a constant; Python's and numpy's ordinary numbers are alike."""
+    if isinstance(value, np.ndarray):
+        return value.dtype.str, value.shape
+    if isinstance(value, (bool, np.bool_)):
+        return "b"
+    if isinstance(value, (int, float)) or getattr(value, "dtype", None) == np.int64:
+        return "f"
+    return str(getattr(value, "dtype", type(value)))
+
+
+def _static(expected: Any) -> Hashable:
+    """Return what tells an expected value of a guard from others."""
+    if isinstance(expected, np.ndarray):
+        return expected.dtype.str, expected.shape, expected.tobytes()
+    plain: Hashable = expected.item() if isinstance(expected, np.generic) else expected
+    return plain
+
+
+class Template:
+    """A recorded structure.
+
+    Parameters
+    ----------
+    graph
+        What was recorded first with this structure.
+
+    Attributes
+    ----------
+    graph
+        It, pruned.
+    path
+        Its signature.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        """Prune the graph."""
+        before = Recording.of(graph.nodes)
+        self.graph, keep = pruned(graph)
+        self.path = signature(self.graph)
+        kept = keep[before.constant_numbers]
+        self._kept: list[bool] | None = None if kept.all() else kept.tolist()
+
+    @cached_property
+    def form(self) -> tuple[Graph, Mapping[int, Needs]] | None:
+        """See :func:`softtape.transforms.residuals.residual_form`."""
+        return residual_form(self.graph)
+
+    def constants_of(self, graph: Graph) -> tuple[Any, ...]:
+        """Return the constants that ``graph``, a recording of this structure, brings along."""
+        constants = Recording.of(graph.nodes).constants
+        return tuple(constants if self._kept is None else compress(constants, self._kept))
+
+    def start_of(self, graph: Graph) -> Mapping[str, Any]:
+        """Return where ``graph`` was recorded, as an object shared by all that began there."""
+        ours = self.graph.start
+        same = all(value is ours[key] for key, value in graph.start.items())
+        return ours if same else graph.start
+
+    def graph_with(self, constants: Sequence[Any], start: Mapping[str, Any]) -> Graph:
+        """Return the pruned graph of a case."""
+        return _with(self.graph, constants, start)
+
+    def residuals_with(self, constants: Sequence[Any], start: Mapping[str, Any]) -> Graph | None:
+        """Return the graph of the residuals of a case, or None if this structure shows none."""
+        if self.form is None:
+            return None
+        own = Recording.of(self.form[0].nodes).constants[len(constants) :]
+        return _with(self.form[0], (*constants, *own), start)
+
+
+def _with(graph: Graph, constants: Sequence[Any], start: Mapping[str, Any]) -> Graph:
+    nodes = Recording.of(graph.nodes).with_constants(constants)
+    return Graph(nodes, graph.outputs, graph.guards, graph.inputs, start)
+
+
+# Like interned strings: each structure is there once, for as long as any test uses it.
+_TEMPLATES: WeakValueDictionary[Hashable, Template] = WeakValueDictionary()
+
+
+def template_of(graph: Graph) -> Template:
+    """Return the template of what a test recorded, made when it is met first."""
+    key = _key(graph)
+    known = _TEMPLATES.get(key)
+    if known is None:
+        known = _TEMPLATES[key] = Template(graph)
+    return known
+
+
+def _key(graph: Graph) -> Hashable:
+    """Return what decides how a recording is pruned, and what is left: no value of a constant."""
+    nodes = Recording.of(graph.nodes)
+    rows: Any = nodes.rows
+    if isinstance(rows, np.ndarray):
+        rows = hashlib.blake2b(rows.tobytes(), digest_size=16).digest()
+    others = tuple([(k, args, repr(attrs)) for k, (args, attrs) in nodes.others.items()])
+    guards = tuple([(number, _static(expected)) for number, expected in graph.guards])
+    inputs = tuple([(key, kind_of(value)) for key, value in graph.start.items()])
+    return rows, tuple(map(kind_of, nodes.unusual())), others, guards, graph.outputs, inputs
