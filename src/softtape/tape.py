@@ -82,6 +82,7 @@ class Tape:
         "_reads",
         "_start",
         "append",
+        "depth",
         "guards",
         "inputs",
         "locations",
@@ -101,6 +102,7 @@ class Tape:
         self.locations: dict[int, tuple[Location, Any]] | None = {} if locate else None
         self._arrays: dict[int, tuple[Any, int]] = {}
         self._before: Reader | None = None
+        self.depth = 0  # how many derivatives it lies inside of
 
     def __enter__(self) -> Self:
         """Make Params read from now on inputs of this tape."""
@@ -180,7 +182,7 @@ class Tape:
                 operand = plain_operand(operand)
             if type(operand) is Traced:
                 if operand._tape is not self:
-                    outlived()
+                    return self._across(primitive, operands, attrs)
                 args.append(operand._index)
                 values.append(operand._value)
             else:
@@ -188,6 +190,24 @@ class Tape:
                 values.append(operand)
         value = primitive.compute(*values, **attrs) if attrs else primitive.compute(*values)
         return self._traced((primitive.name, tuple(args), attrs), value)
+
+    def _across(
+        self, primitive: Primitive, operands: Sequence[Any], attrs: dict[str, Any] | None
+    ) -> Traced:
+        """Record where values of several tapes meet: on the innermost, which takes in the others.
+
+        Only the tape of a derivative (see :mod:`softtape.recording`) lies inside another one.
+        """
+        operands = [o if type(o) is Traced else plain_operand(o) for o in operands]
+        tapes = [o._tape for o in operands if type(o) is Traced]
+        inner = max(tapes, key=lambda tape: tape.depth)
+        if inner.depth == 0 or any(tape.append is outlived for tape in tapes):
+            outlived()
+        return inner.record(primitive, [inner.taken_in(o) for o in operands], attrs)
+
+    def taken_in(self, operand: Any) -> Any:
+        """Return an operand as this tape knows it."""
+        return operand
 
     def _traced(self, node: Node, value: Any) -> Traced:
         traced = Traced.__new__(Traced)

@@ -40,6 +40,7 @@ class Recorder(Protocol):
 
     nodes: list[Node]
     append: Callable[[Node], None]
+    depth: int
 
     def record(
         self, primitive: Primitive, operands: Sequence[Any], attrs: dict[str, Any] | None
@@ -49,6 +50,10 @@ class Recorder(Protocol):
 
     def guard(self, value: Traced, expected: Any) -> None:
         """Note that the program went on as it did because ``value`` was ``expected``."""
+        ...
+
+    def taken_in(self, operand: Any) -> Any:
+        """Return an operand as this tape knows it."""
         ...
 
     def _traced(self, node: Node, value: Any) -> Traced: ...
