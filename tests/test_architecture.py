@@ -33,6 +33,14 @@ ORDER = [
     "patches",
     "losses",
     "transforms",
+    "recording",
+    "containers",
+    "functional",
+    "checking",
+    "custom",
+    "implicit",
+    "rematerialize",
+    "interop",
     "engines",
     "singles",
     "chunks",
@@ -124,6 +132,8 @@ def test_the_core_knows_the_standard_library_and_numpy_only(file: Path) -> None:
     known = {*sys.stdlib_module_names, "numpy", "softtape"}
     if family(name_of(file)) == "engines":
         known.add("numba")  # the extra «fast», imported where it is used
+    if family(name_of(file)) == "interop":
+        known |= {"torch", "jax"}  # extras of their own
     used = {other.split(".")[0] for other in imports(file)}
     assert used <= known, used - known
 

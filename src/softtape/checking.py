@@ -56,7 +56,7 @@ def check_grads(
     args = tuple(args)
     if order < 1 or not modes or not set(modes) <= set(_MODES):
         refuse_derivative("check_grads", f"order={order!r}, modes={modes!r} checks nothing known")
-    _check(f, args, order, modes, f"{name_of(f)}: ", {"rtol": rtol, "atol": atol})
+    _check(f, args, order, modes, f"{name_of(f)}: ", (rtol, atol))
 
 
 def _check(
@@ -65,7 +65,7 @@ def _check(
     order: int,
     modes: Sequence[str],
     what: str,
-    tolerance: dict[str, float],
+    tolerance: tuple[float, float],
 ) -> None:
     direction = _random_like(args, seed=order)
     slope = _quotient(f, args, direction)
@@ -91,8 +91,8 @@ def _check(
             _check(reverse, args, order - 1, modes, f"{what}vjp of ", tolerance)
 
 
-def _compare(what: str, found: Any, expected: Any, tolerance: dict[str, float]) -> None:
-    if not np.allclose(found, expected, **tolerance):
+def _compare(what: str, found: Any, expected: Any, tolerance: tuple[float, float]) -> None:
+    if not np.allclose(found, expected, *tolerance):
         raise AssertionError(f"{what} is {found!r}, but difference quotients give {expected!r}")
 
 

@@ -208,7 +208,8 @@ def joined(leaves: Sequence[Any], before: tuple[int, ...] = ()) -> Any:
 
 def parted(flat: Any, likes: Sequence[Like]) -> list[Any]:
     """Return the leaves that were `joined` to ``flat``."""
-    before, start, leaves = shape_of(flat)[:-1], 0, []
+    before, start = shape_of(flat)[:-1], 0
+    leaves: list[Any] = []
     for each in likes:
         if each is None:
             leaves.append(None)

@@ -260,9 +260,9 @@ class _Call:
         if not any(type(y) is Traced for y in outputs):
             refuse_derivative(
                 self._what,
-                f"{name_of(self._f)} returned {result!r}, which was not computed from its arguments "
-                "(or was taken off the tape on the way). Its derivative would be zero whatever "
-                "they are",
+                f"{name_of(self._f)} returned {result!r}, which was not computed from its "
+                "arguments (or was taken off the tape on the way). Its derivative would be zero "
+                "whatever they are",
             )
         return outputs
 

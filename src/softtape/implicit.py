@@ -105,7 +105,7 @@ def _implicit(residual: Callable[..., Any], solve: Solver) -> Custom:
     solver = Custom(solve, "custom_root")
 
     @solver.defvjp
-    def rule(g: Any, y: Any, start: Any, *args: Any) -> tuple[Any, ...]:
+    def rule(g: Any, y: Any, _: Any, *args: Any) -> tuple[Any, ...]:
         leaves, structure = flatten(y)
         likes = [like(leaf) for leaf in leaves]
         given, built = flatten(args)

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from softtape.graph import CONSTANT, INPUT, Graph, Node
-from softtape.ops import PRIMITIVES, Primitive
+from softtape.ops import PRIMITIVES
 from softtape.patches import following
 from softtape.refusals import outlived
 from softtape.tape import Tape
@@ -48,8 +48,9 @@ class Recording(Tape):
         return traced
 
     def close(self) -> None:
-        """Refuse further recording, and let go of what was kept: tape and values refer in a cycle."""
+        """Refuse further recording, and let go of what was kept."""
         super().close()
+        # tape and values refer to each other: memory would wait for the garbage collector
         self.nodes, self.inputs, self.kept, self.around = [], {}, {}, {}
 
     def taken_in(self, operand: Any) -> Any:

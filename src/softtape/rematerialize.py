@@ -110,7 +110,7 @@ class _Part:
     def _shown(self) -> str:
         graph = self._graph
         nodes = "; ".join(f"{op} {args} {_attrs(attrs)}" for op, args, attrs in graph.nodes)
-        return f"checkpoint({nodes} -> {graph.outputs}, {self._likes})"
+        return f"checkpoint({nodes} -> {graph.outputs}, {self._inputs})"
 
     def results(self, flat: Any) -> tuple[list[Any], list[Any]]:
         """Return the outputs and what is guarded."""

@@ -81,8 +81,8 @@ def wrapped(f: Function, library: Library, name: str) -> Custom:
     compute.__name__ = compute.__qualname__ = name
     compute.__doc__ = f.__doc__
     made = custom_vjp(compute)
-    made.defvjp(lambda g, y, *args, **keywords: adjoint()(g, args, keywords))
-    made.defjvp(lambda tangents, y, *args, **keywords: tangent()(tangents, args, keywords))
+    made.defvjp(lambda g, _, *args, **keywords: adjoint()(g, args, keywords))
+    made.defjvp(lambda tangents, _, *args, **keywords: tangent()(tangents, args, keywords))
     return made
 
 

@@ -1,4 +1,4 @@
-"""A JAX function as a differentiable function of numpy arrays; the extra ``jax``."""
+"""A JAX function as a function of numpy arrays; the extra ``jax``."""
 
 from __future__ import annotations
 

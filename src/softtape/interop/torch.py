@@ -1,4 +1,4 @@
-"""A PyTorch function or module as a differentiable function of numpy arrays; the extra ``torch``."""
+"""A PyTorch function or module as a function of numpy arrays; the extra ``torch``."""
 
 from __future__ import annotations
 
