@@ -87,10 +87,7 @@ def test_a_module_and_its_weights() -> None:
 
 
 @pytest.mark.parametrize(("made", "name"), [(from_torch, "torch"), (from_jax, "jax")])
-def test_a_missing_library_is_named(
-    made: Any, name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-
+def test_a_missing_library_is_named(made: Any, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(SoftError, match=rf"pip install 'pytest-soft\[{name}\]'"):
