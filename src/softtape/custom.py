@@ -216,8 +216,12 @@ def parted(flat: Any, likes: Sequence[Like]) -> list[Any]:
             continue
         shape, dtype = each
         size = math.prod(shape)
-        leaf = flat[..., start] if shape == () else flat[..., start : start + size]
-        leaf = leaf if len(shape) < 2 else np.reshape(leaf, (*before, *shape))
+        if before:
+            leaf = flat[..., start : start + size]
+        else:
+            leaf = flat[start] if shape == () else flat[start : start + size]
+        if shape_of(leaf) != (*before, *shape):
+            leaf = np.reshape(leaf, (*before, *shape))
         leaves.append(leaf if leaf.dtype == dtype else leaf.astype(dtype))
         start += size
     return leaves
@@ -292,7 +296,7 @@ class Custom:
         if not any(type(leaf) is Traced for leaf in leaves):
             given, named = structure.rebuild(leaves)
             return self.function(*given, **named)
-        if self.vjp_rule is None and self.jvp_rule is None:
+        if self.vjp_rule is None and self.jvp_rule is None and self.made_by != "rule":
             _refuse(self, f"it has no rule for its derivative. {_MISSING[self.made_by]}")
         node = _Call(self, leaves, structure)
         return node.result(CALL(joined([leaves[i] for i in node.moving]), node=node))
@@ -301,8 +305,6 @@ class Custom:
 _MISSING = {
     "custom_vjp": "Give it one by the decorator defvjp",
     "custom_jvp": "Give it one by the decorator defjvp",
-    "rule": "It computes on plain numbers, but a higher derivative was asked for. Make the rule a "
-    "softtape.primitive or a softtape.custom_vjp itself",
 }
 
 
@@ -370,6 +372,7 @@ class _Call:
         """Return the cotangent of the operand."""
         rule = self.custom.vjp_rule
         if rule is None:
+            self._check_order()
             if self.custom.made_by == "primitive":
                 columns = [self.jvp(unit, y, flat) for unit in _units(flat)]
                 return np.stack([np.sum(g * column, axis=-1) for column in columns], axis=-1)
@@ -391,6 +394,7 @@ class _Call:
         """Return the tangent of the result."""
         rule = self.custom.jvp_rule
         if rule is None:
+            self._check_order()
             if self.custom.made_by == "primitive":
                 rows = [self.vjp(unit, y, flat) for unit in _units(y)]
                 return np.stack([np.sum(row * tangent, axis=-1) for row in rows], axis=-1)
@@ -402,6 +406,14 @@ class _Call:
         assert self.returned is not None
         leaves = self._checked(made, self.returned, "jvp", "the tangent of the result")
         return self._joined(leaves, self.shapes, y, "jvp")
+
+    def _check_order(self) -> None:
+        if self.custom.made_by == "rule":
+            _refuse(
+                self.custom,
+                "a higher derivative asks for its own derivative, but it computes on plain "
+                "numbers. Make the rule a softtape.primitive or a softtape.custom_vjp itself",
+            )
 
     def _checked(self, part: Any, built: Structure, rule: str, what: str) -> list[Any]:
         if part is None:
@@ -420,6 +432,8 @@ class _Call:
                 continue
             shape = (*before, *each[0])
             leaf = np.zeros(shape) if leaf is None else leaf
+            if not is_float(leaf) and np.asarray(leaf).dtype.kind not in "biu":
+                _refuse(self.custom, f"its {rule} rule returned {leaf!r}, not real numbers")
             if shape_of(leaf) != shape:
                 given = shape_of(leaf)
                 _refuse(self.custom, f"its {rule} rule returned shape {given} instead of {shape}")

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from softtape.containers import flatten
-from softtape.custom import Custom, joined, like, parted
+from softtape.custom import Custom, is_float, joined, like, parted
 from softtape.errors import DerivativeError
 from softtape.functional import jacobian, name_of, vjp
 from softtape.graph import shape_of
@@ -109,7 +109,7 @@ def _implicit(residual: Callable[..., Any], solve: Solver) -> Custom:
         leaves, structure = flatten(y)
         likes = [like(leaf) for leaf in leaves]
         given, built = flatten(args)
-        moving = [i for i, x in enumerate(given) if getattr(x, "dtype", None) in _FLOATS]
+        moving = [i for i, x in enumerate(given) if is_float(x)]
 
         def by_x(x: Any) -> Any:
             return residual(structure.rebuild(parted(x, likes)), *args)
@@ -131,6 +131,3 @@ def _implicit(residual: Callable[..., Any], solve: Solver) -> Custom:
         return (None, *built.rebuild(cotangents))
 
     return solver
-
-
-_FLOATS = (np.dtype(np.float64), np.dtype(np.float32))

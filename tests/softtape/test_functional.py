@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -465,8 +466,8 @@ MISUSE: dict[str, tuple[Callable[[], Any], str]] = {
     "no container": (lambda: grad(lambda p: p["a"])(OrderedDict(a=1.0)), "argument 0 is Ordered"),
     "no such argument": (lambda: grad(lambda x: x, 1)(1.0), "called with 1 positional argument;"),
     "keyword": (lambda: grad(lambda x: x)(x=1.0), "0 positional arguments; those given by keyw"),
-    "argnums": (lambda: grad(lambda x: x, "x")(1.0), "argnums='x' is no integer"),
-    "list of argnums": (lambda: grad(lambda x: x, [0])(1.0), "no integer or tuple"),
+    "argnums": (lambda: grad(lambda x: x, "x")(1.0), "argnums='x' is neither an integer"),
+    "list of argnums": (lambda: grad(lambda x: x, [0])(1.0), "neither an integer nor a tuple"),
     "twice": (lambda: grad(lambda x, y: x, (0, -2))(1.0, 2.0), "an argument twice"),
     "constant": (lambda: grad(lambda x: 3.0)(1.0), "returned 3.0, which was not computed from"),
     "nothing": (lambda: grad(lambda x: None)(1.0), "returned is None"),
@@ -477,7 +478,7 @@ MISUSE: dict[str, tuple[Callable[[], Any], str]] = {
     "shape": (lambda: jvp(np.sin, (F,), (np.ones(3),)), r"tangents\[0\] has shape \(3,\), but"),
     "built": (
         lambda: jvp(lambda x: x[0], ([1.0],), ([1.0, 2.0],)),
-        "not built like the primals: at",
+        "not built like the primals",
     ),
     "cotangent": (lambda: vjp(np.sin, F)[1](1.0), r"cotangent has shape \(\)"),
     "cotangent kind": (lambda: vjp(np.sin, F)[1]("1"), "cotangent is '1'"),
@@ -489,10 +490,11 @@ MISUSE: dict[str, tuple[Callable[[], Any], str]] = {
 @pytest.mark.parametrize("name", MISUSE)
 def test_misuse_is_explained(name: str) -> None:
     use, message = MISUSE[name]
-    with pytest.raises(DerivativeError, match=message) as error:
+    with pytest.raises(DerivativeError) as error:
         use()
-    first = str(error.value).splitlines()[0]
-    assert "test_functional.py:" in first
+    where, said = str(error.value).split("\n", 1)  # the line itself holds the pattern, too
+    assert "test_functional.py:" in where
+    assert re.search(message, said), said
     assert isinstance(error.value, SoftError)
 
 
