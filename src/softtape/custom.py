@@ -21,7 +21,7 @@ import numpy as np
 from softtape import tape as _tape
 from softtape.containers import Structure, flatten
 from softtape.errors import DerivativeError, TraceError
-from softtape.functional import name_of, vjp
+from softtape.functional import is_float, name_of, vjp
 from softtape.graph import shape_of
 from softtape.location import user_location
 from softtape.ops.registry import Kind
@@ -36,7 +36,6 @@ __all__ = [
     "Node",
     "custom_jvp",
     "custom_vjp",
-    "is_float",
     "joined",
     "like",
     "parted",
@@ -225,11 +224,6 @@ def parted(flat: Any, likes: Sequence[Like]) -> list[Any]:
         leaves.append(leaf if leaf.dtype == dtype else leaf.astype(dtype))
         start += size
     return leaves
-
-
-def is_float(leaf: Any) -> bool:
-    """Whether a leaf is a real float or an array of them, plain or traced."""
-    return type(leaf) is float or getattr(getattr(leaf, "dtype", None), "kind", "") == "f"
 
 
 def like(leaf: Any, axes_before: int = 0) -> Like:

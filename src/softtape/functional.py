@@ -8,7 +8,7 @@ inside a program whose Params are being fitted.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn, TypeAlias
 
 import numpy as np
@@ -22,7 +22,18 @@ from softtape.tape import Traced
 from softtape.transforms.jvp import pushforward, unit_seeds, unit_vectors
 from softtape.transforms.vjp import pullback, zeros
 
-__all__ = ["grad", "hessian", "hvp", "jacobian", "jvp", "value_and_grad", "vjp"]
+__all__ = [
+    "grad",
+    "hessian",
+    "hvp",
+    "is_float",
+    "jacobian",
+    "jvp",
+    "name_of",
+    "refuse_derivative",
+    "value_and_grad",
+    "vjp",
+]
 
 __tracebackhide__ = True  # pytest shows the user's line instead
 
@@ -238,9 +249,9 @@ class _Call:
         moving = tuple(args[i] for i in numbers)
         self.leaves, self.taken = flatten(moving)
         self.leaves = [current(leaf) for leaf in self.leaves]
-        names = [f"argument {i}{path}" for i in numbers for path in flatten(args[i])[1].paths()]
-        for name, leaf in zip(names, self.leaves, strict=True):
-            _check_float(what, name, leaf, _OTHER_ARGUMENT)
+        if not all(map(is_float, self.leaves)):
+            names = (f"argument {i}{at}" for i in numbers for at in flatten(args[i])[1].paths())
+            _refuse_leaf(what, names, self.leaves, _OTHER_ARGUMENT)
         self.returned = Structure()
 
         def on_leaves(leaves: list[Any]) -> Any:
@@ -254,9 +265,9 @@ class _Call:
     def _outputs(self, result: Any) -> list[Any]:
         outputs, self.returned = flatten(result)
         outputs = [current(y) for y in outputs]
-        paths = self.returned.paths(f"what {name_of(self._f)} returned")
-        for path, y in zip(paths, outputs, strict=True):
-            _check_float(self._what, path, y, "Return it from another function")
+        if not all(map(is_float, outputs)):
+            paths = self.returned.paths(f"what {name_of(self._f)} returned")
+            _refuse_leaf(self._what, paths, outputs, "Return it from another function")
         if not any(type(y) is Traced for y in outputs):
             refuse_derivative(
                 self._what,
@@ -375,19 +386,22 @@ def _numbers(what: str, f: Callable[..., Any], argnums: Any, count: int) -> tupl
     return numbers
 
 
-def _check_float(what: str, name: str, leaf: Any, instead: str) -> None:
-    """Refuse what is not a real float or an array of them."""
-    dtype = getattr(leaf, "dtype", None)
-    if isinstance(leaf, (bool, int, float, complex)):
-        dtype = np.dtype(type(leaf))
+def is_float(leaf: Any) -> bool:
+    """Whether a leaf is a real float or an array of them, plain or traced."""
+    return type(leaf) is float or getattr(getattr(leaf, "dtype", None), "kind", "") == "f"
+
+
+def _refuse_leaf(what: str, names: Iterable[str], leaves: Sequence[Any], instead: str) -> NoReturn:
+    """Raise for the first of some leaves that is not a real float or an array of them."""
+    name, leaf = next(pair for pair in zip(names, leaves, strict=True) if not is_float(pair[1]))
+    number = isinstance(leaf, (bool, int, complex))
+    dtype = np.dtype(type(leaf)) if number else getattr(leaf, "dtype", None)
     kind = getattr(dtype, "kind", "O")
-    if kind == "f":
-        return
     if kind in "iu":
         instead = "Integers have no derivative: give a float, such as 3.0 or x.astype(float)"
     if kind == "c":
         instead = "Differentiate by real and imaginary part instead, as real floats"
-    of = f"{type(leaf).__name__}" if dtype is None else f"{type(leaf).__name__} of {dtype}"
+    of = type(leaf).__name__ if number or dtype is None else f"{type(leaf).__name__} of {dtype}"
     refuse_derivative(what, f"{name} is {leaf!r} ({of}), not a real float. {instead}")
 
 
@@ -404,7 +418,8 @@ def _alike(
         dtype = zeros(leaf).dtype
         if isinstance(part, (int, float)):
             part = dtype.type(part)
-        _check_float(what, f"{name}{path}", part, f"Give one for each part of {of}")
+        if not is_float(part):
+            _refuse_leaf(what, [f"{name}{path}"], [part], f"Give one for each part of {of}")
         if shape_of(part) != shape_of(leaf):
             shapes = f"shape {shape_of(part)}, but what it belongs to has {shape_of(leaf)}"
             refuse_derivative(what, f"{name}{path} has {shapes}")

@@ -14,9 +14,9 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from softtape.containers import flatten
-from softtape.custom import Custom, is_float, joined, like, parted
+from softtape.custom import Custom, joined, like, parted
 from softtape.errors import DerivativeError
-from softtape.functional import jacobian, name_of, vjp
+from softtape.functional import is_float, jacobian, name_of, vjp
 from softtape.graph import shape_of
 
 __all__ = ["custom_fixed_point", "custom_root"]

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from softtape.graph import CONSTANT, INPUT, Graph, Node
+from softtape.graph import CONSTANT, INPUT, Graph
 from softtape.ops import PRIMITIVES
 from softtape.patches import following
 from softtape.refusals import outlived
@@ -30,28 +30,27 @@ __tracebackhide__ = True  # pytest shows the user's line instead
 _depths = itertools.count(1)
 
 
-class Recording(Tape):
+class InnerTape(Tape):
     """A tape that keeps the value of each node, and takes in values of the tapes around it."""
 
     __slots__ = ("around", "kept")
 
     def __init__(self) -> None:
         """Start an empty recording, inside of all that are open."""
-        super().__init__()
+        super().__init__(locate=True)
         self.depth = next(_depths)
         self.kept: dict[int, Any] = {}
         self.around: dict[str, Traced] = {}
 
-    def _traced(self, node: Node, value: Any) -> Traced:
-        traced = super()._traced(node, value)
-        self.kept[traced._index] = value
-        return traced
+    def locate(self, traced: Traced) -> None:
+        """Keep a value."""
+        self.kept[traced._index] = traced._value
 
     def close(self) -> None:
         """Refuse further recording, and let go of what was kept."""
         super().close()
         # tape and values refer to each other: memory would wait for the garbage collector
-        self.nodes, self.inputs, self.kept, self.around = [], {}, {}, {}
+        self.inputs, self.kept, self.around = {}, {}, {}
 
     def taken_in(self, operand: Any) -> Any:
         """Return a value of a tape around this one as an input of this one."""
@@ -136,7 +135,7 @@ def record(
         Takes what the function returned and gives the outputs of the graph, while the tape
         is still open.
     """
-    tape = Recording()
+    tape = InnerTape()
     given = {f"argument {i}": x for i, x in enumerate(arguments)}
     try:
         with following():

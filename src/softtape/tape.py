@@ -214,8 +214,13 @@ class Tape:
         traced._tape, traced._index, traced._value = self, len(self.nodes), value
         self.append(node)
         if self.locations is not None:
-            self.locations[traced._index] = (user_location(), value)
+            self.locate(traced)
         return traced
+
+    def locate(self, traced: Traced) -> None:
+        """Note where a value comes from."""
+        if self.locations is not None:
+            self.locations[traced._index] = (user_location(), traced._value)
 
     def graph(self, outputs: Sequence[Any]) -> Graph:
         """Return what was recorded so far, as the graph that computes ``outputs``."""

@@ -286,7 +286,7 @@ def test_a_param_inside_is_refused_in_a_fit() -> None:
         inside(tape.input("x", 1.0))
     late = custom_vjp(lambda x: x)
     late.defvjp(lambda g, y, x: g * omega)
-    with pytest.raises(TraceError, match="reads the Param declared at .*test_custom.py"):
+    with pytest.raises(TraceError, match=r"reads the Param declared at .*test_custom\.py"):
         value_and_gradient(recorded(late, 2.0))
 
 

@@ -8,8 +8,9 @@ from functools import cache
 from typing import Any, Protocol
 
 from softtape.containers import Structure, flatten
-from softtape.custom import Custom, custom_vjp, is_float
+from softtape.custom import Custom, custom_vjp
 from softtape.errors import SoftError
+from softtape.functional import is_float
 
 __all__ = ["Library", "missing", "wrapped"]
 
