@@ -14,7 +14,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NoReturn, Protocol, TypeAlias
+from typing import Any, NoReturn, Protocol, TypeAlias, overload
 
 import numpy as np
 
@@ -104,6 +104,22 @@ def custom_jvp(f: Callable[..., Any]) -> Custom:
         follow from it.
     """
     return Custom(f, "custom_jvp")
+
+
+@overload
+def primitive(
+    f: Callable[..., Any],
+    *,
+    vjp: Rule | None = None,
+    jvp: Rule | None = None,
+    vectorized: bool = False,
+) -> Custom: ...
+
+
+@overload
+def primitive(
+    *, vjp: Rule | None = None, jvp: Rule | None = None, vectorized: bool = False
+) -> Callable[[Callable[..., Any]], Custom]: ...
 
 
 def primitive(

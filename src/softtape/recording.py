@@ -92,8 +92,10 @@ class Run:
         """Return a result as the tape around knows it: a constant is one of its values, too.
 
         Otherwise a derivative that happens to be constant could not be told from a number
-        that left the tape.
+        that left the tape. An array without axes becomes a number.
         """
+        if isinstance(value, np.ndarray):
+            value = value[()]
         if self.around is None or type(value) is Traced:
             return value
         return self.around.record(PRIMITIVES["stop_gradient"], (value,), None)
