@@ -61,6 +61,10 @@ _WHERE = {
 }
 
 
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
 def __getattr__(name: str) -> Any:
     """Import a derivative where it is first asked for: production needs Param alone."""
     if name not in _WHERE:

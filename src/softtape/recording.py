@@ -155,13 +155,14 @@ def run(
 ) -> Run:
     """Call ``function`` once, as :func:`record` does, and let the tapes around know its values."""
     made = record(function, arguments, checked)
+    keys = list(made.given)[: len(arguments)]
     around = [x._tape for x in made.given.values() if type(x) is Traced]
-    return Run(
-        graph=made.graph,
-        values=_values_around(made),
-        keys=list(made.given)[: len(arguments)],
-        around=max(around, key=lambda tape: tape.depth) if around else None,
-    )
+    if not around:
+        kept, nodes = made.kept, made.graph.nodes
+        values = [n[2] if n[0] == CONSTANT else kept[k] for k, n in enumerate(nodes)]
+        return Run(made.graph, values, keys, None)
+    innermost = max(around, key=lambda tape: tape.depth)
+    return Run(made.graph, _values_around(made), keys, innermost)
 
 
 def current(value: Any) -> Any:

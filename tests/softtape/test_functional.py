@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
+import subprocess
+import sys
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -339,6 +341,18 @@ def test_threads_do_not_disturb_each_other() -> None:
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(one, range(40))) == [one(i) for i in range(40)]
     assert type(math.sin(0.5)) is float
+
+
+def test_production_does_not_import_the_derivatives() -> None:
+    script = (
+        "import sys, softtape; assert 'grad' in dir(softtape); "
+        "assert not any('functional' in name for name in sys.modules); "
+        "assert softtape.grad(lambda x: x * x)(3.0) == 6.0; softtape.gard"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    assert "AttributeError: module 'softtape' has no attribute 'gard'" in done.stderr
 
 
 # ---- containers
