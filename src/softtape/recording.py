@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from softtape.errors import TraceError
 from softtape.graph import CONSTANT, INPUT, Graph
 from softtape.ops import PRIMITIVES
 from softtape.patches import following
@@ -144,6 +145,10 @@ def record(
             result = function([tape.input(key, _plain(x)) for key, x in given.items()])
         graph = tape.graph(checked(result))
         return Recorded(graph, given | tape.around, tape.kept)
+    except ValueError as error:
+        if isinstance(error.__cause__, TraceError):
+            raise error.__cause__ from None  # numpy hides it, as Tape.__exit__ says
+        raise
     finally:
         tape.close()
 

@@ -515,6 +515,14 @@ def test_misuse_is_explained(name: str) -> None:
 def test_leaving_the_tape_is_refused_as_in_a_fit() -> None:
     with pytest.raises(TraceError, match="Drop the call"):
         grad(lambda x: float(x) ** 2)(1.0)
+
+    def filled(x: Any) -> Any:
+        made = np.zeros(2)
+        made[0] = x
+        return np.sum(made)
+
+    with pytest.raises(TraceError, match=r"np\.stack"):
+        grad(filled)(1.0)
     kept = []
     grad(lambda x: kept.append(x) or x)(1.0)
     with pytest.raises(TraceError, match="outlived"):
