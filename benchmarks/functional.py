@@ -48,15 +48,15 @@ def libraries(program):
 
     made = {"softtape": (softtape.value_and_grad(plain), softtape.hessian(plain))}
     if importlib.util.find_spec("autograd"):
-        import autograd
-        import autograd.numpy as anp
+        import autograd  # noqa: PLC0415 -- a peer, if there is one
+        import autograd.numpy as anp  # noqa: PLC0415
 
         made["autograd"] = (
             autograd.value_and_grad(lambda x: program(anp, x)),
             autograd.hessian(lambda x: program(anp, x)),
         )
     if importlib.util.find_spec("jax"):
-        import jax
+        import jax  # noqa: PLC0415 -- a peer, if there is one
 
         jax.config.update("jax_enable_x64", True)
 
