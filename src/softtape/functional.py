@@ -262,13 +262,14 @@ class _Call:
 
         self.run: Run = run(on_leaves, self.leaves, self._outputs)
 
-    def _outputs(self, result: Any) -> list[Any]:
+    def _outputs(self, result: Any, branched: bool) -> list[Any]:
         outputs, self.returned = flatten(result)
         outputs = [current(y) for y in outputs]
         if not all(map(is_float, outputs)):
             paths = self.returned.paths(f"what {name_of(self._f)} returned")
             _refuse_leaf(self._what, paths, outputs, "Return it from another function")
-        if not any(type(y) is Traced for y in outputs):
+        # behind an `if` on the arguments a constant is as good as any result
+        if not branched and not any(type(y) is Traced for y in outputs):
             refuse_derivative(
                 self._what,
                 f"{name_of(self._f)} returned {result!r}, which was not computed from its "

@@ -124,7 +124,7 @@ class Recorded:
 def record(
     function: Callable[[list[Any]], Any],
     arguments: Sequence[Any],
-    checked: Callable[[Any], Sequence[Any]],
+    checked: Callable[[Any, bool], Sequence[Any]],
 ) -> Recorded:
     """Call ``function`` once on traced ``arguments``.
 
@@ -135,15 +135,15 @@ def record(
     arguments
         Real numbers and arrays of them, plain or traced. They are the first inputs.
     checked
-        Takes what the function returned and gives the outputs of the graph, while the tape
-        is still open.
+        Takes what the function returned, and whether its way depended on what its
+        arguments are, and gives the outputs of the graph, while the tape is still open.
     """
     tape = InnerTape()
     given = {f"argument {i}": x for i, x in enumerate(arguments)}
     try:
         with following():
             result = function([tape.input(key, _plain(x)) for key, x in given.items()])
-        graph = tape.graph(checked(result))
+        graph = tape.graph(checked(result, bool(tape.guards)))
         return Recorded(graph, given | tape.around, tape.kept)
     except ValueError as error:
         if isinstance(error.__cause__, TraceError):
@@ -156,7 +156,7 @@ def record(
 def run(
     function: Callable[[list[Any]], Any],
     arguments: Sequence[Any],
-    checked: Callable[[Any], Sequence[Any]],
+    checked: Callable[[Any, bool], Sequence[Any]],
 ) -> Run:
     """Call ``function`` once, as :func:`record` does, and let the tapes around know its values."""
     made = record(function, arguments, checked)

@@ -61,7 +61,7 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
             given, named = structure.rebuild(leaves)
             return f(*given, **named)
 
-        def outputs(result: Any) -> list[Any]:
+        def outputs(result: Any, _: bool) -> list[Any]:
             parts, built = flatten(result)
             returned.append(built)
             return parts

@@ -288,6 +288,15 @@ def test_control_flow_follows_the_values_at_each_call() -> None:
     assert [made(x) for x in (11.0, 5.0, 2.0)] == [1.0, 10.0, 32.0]
 
 
+def test_a_constant_behind_a_branch_has_slope_zero() -> None:
+    made = value_and_grad(lambda x: 0.0 if x < 0 else x)
+    assert made(-1.0) == (0.0, 0.0)
+    assert made(2.0) == (2.0, 1.0)
+    np.testing.assert_array_equal(
+        hessian(lambda x: np.sum(x) if x[0] > 0 else 1.0)(X), np.zeros((3, 3))
+    )
+
+
 def test_math_and_array_makers_are_followed() -> None:
     def f(x: Any) -> Any:
         return np.array([math.sin(x[0]) * x[1], x[0]]) @ np.array([2.0, 1.0])
