@@ -85,9 +85,9 @@ def row(name, functions, theta):
 
 
 def peak(function, x):
-    function(x)
+    took = min(timed(lambda: function(x))[0] for _ in range(5))
     tracemalloc.start()
-    took = timed(lambda: function(x))[0]
+    function(x)
     most = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     return most / x.nbytes, took

@@ -53,7 +53,8 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
         moving = [i for i, leaf in enumerate(leaves) if type(leaf) is Traced]
         if not moving:
             return f(*args, **keywords)
-        returned: list[Structure] = []
+        returned: list[Any] = []
+        built = Structure()
 
         def on_moving(values: list[Any]) -> Any:
             for i, value in zip(moving, values, strict=True):
@@ -62,17 +63,18 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
             return f(*given, **named)
 
         def outputs(result: Any, _: bool) -> list[Any]:
+            nonlocal built
             parts, built = flatten(result)
-            returned.append(built)
-            return parts
+            returned.extend(map(current, parts))
+            return [part for part in returned if type(part) is Traced]
 
         made = record(on_moving, [leaves[i] for i in moving], outputs)
         node = _Part(made.graph, [_value(made, o) for o in made.graph.outputs])
-        y = CALL(joined(list(made.given.values())), node=node)
-        parts, guards = node.results(y)
-        for part, (_, expected) in zip(guards, made.graph.guards, strict=True):
-            part._tape.guard(part, np.asarray(expected, float)[()])
-        return returned[0].rebuild(parts)
+        results, guards = node.results(CALL(joined(list(made.given.values())), node=node))
+        for value, (_, expected) in zip(guards, made.graph.guards, strict=True):
+            value._tape.guard(value, np.asarray(expected, float)[()])
+        known = iter(results)
+        return built.rebuild(next(known) if type(x) is Traced else x for x in returned)
 
     return checkpointed
 
@@ -205,7 +207,9 @@ class _Part:
             for i, each in enumerate(filter(None, more))
         ]
         made = compute(given, seeds)
-        return _Part(simplify(tape.graph(made)), made)
+        graph = simplify(tape.graph(made))
+        tape.inputs.clear()  # they and the tape refer to each other
+        return _Part(graph, made)
 
 
 def _traced(*values: Any) -> bool:

@@ -72,6 +72,23 @@ def test_containers_branches_and_static_arguments() -> None:
     assert checkpoint(mixed).__name__ == "mixed"
 
 
+def test_results_that_are_no_floats_come_as_they_are() -> None:
+    @checkpoint
+    def f(x: Any) -> Any:
+        return x[0] * 2, "name", None, 3, np.argmax(x), x[0] > 0
+
+    seen = []
+
+    def whole(x: Any) -> Any:
+        y, *others = f(x)
+        seen.extend(others)
+        return y
+
+    np.testing.assert_array_equal(grad(whole)(X), [2.0, 0.0, 0.0])
+    assert seen == ["name", None, 3, 2, True]
+    assert grad(checkpoint(lambda x: 1.0 if x > 0 else x))(2.0) == 0.0
+
+
 def test_the_second_derivative_inside_of_a_checkpoint() -> None:
     inner = checkpoint(lambda x: grad(lambda y: np.sum(np.sin(y * x)))(x))
     check_grads(inner, (X,), order=2)
