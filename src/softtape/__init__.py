@@ -1,18 +1,73 @@
 """The core of pytest-soft: programs with blanks, recorded on a tape and differentiated.
 
 Programs need :class:`Param` and nothing else from here; it acts as its value, also in production.
+The derivatives of functions (:func:`grad` and its kin) are for use with and without pytest; their
+modules are imported when one of them is first asked for.
 """
 
-from softtape.errors import ParamError, ParamWarning, SoftError, StoreError, TraceError
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from softtape.errors import (
+    DerivativeError,
+    ParamError,
+    ParamWarning,
+    SoftError,
+    StoreError,
+    TraceError,
+)
 from softtape.param import Param
 from softtape.tape import stop_gradient
 
+if TYPE_CHECKING:
+    from softtape.checking import check_grads
+    from softtape.custom import custom_jvp, custom_vjp, primitive
+    from softtape.functional import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
+    from softtape.implicit import custom_fixed_point, custom_root
+    from softtape.rematerialize import checkpoint
+
 __all__ = [
+    "DerivativeError",
     "Param",
     "ParamError",
     "ParamWarning",
     "SoftError",
     "StoreError",
     "TraceError",
+    "check_grads",
+    "checkpoint",
+    "custom_fixed_point",
+    "custom_jvp",
+    "custom_root",
+    "custom_vjp",
+    "grad",
+    "hessian",
+    "hvp",
+    "jacobian",
+    "jvp",
+    "primitive",
     "stop_gradient",
+    "value_and_grad",
+    "vjp",
 ]
+
+_WHERE = {
+    **dict.fromkeys(("grad", "hessian", "hvp", "jacobian"), "functional"),
+    **dict.fromkeys(("jvp", "value_and_grad", "vjp"), "functional"),
+    **dict.fromkeys(("custom_jvp", "custom_vjp", "primitive"), "custom"),
+    **dict.fromkeys(("custom_fixed_point", "custom_root"), "implicit"),
+    "check_grads": "checking",
+    "checkpoint": "rematerialize",
+}
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+def __getattr__(name: str) -> Any:
+    """Import a derivative where it is first asked for: production needs Param alone."""
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(f"softtape.{_WHERE[name]}"), name)
+    return value

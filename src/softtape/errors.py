@@ -1,6 +1,6 @@
 """The exceptions softtape raises on purpose; each message names the place and the way out."""
 
-__all__ = ["ParamError", "ParamWarning", "SoftError", "StoreError", "TraceError"]
+__all__ = ["DerivativeError", "ParamError", "ParamWarning", "SoftError", "StoreError", "TraceError"]
 
 
 class SoftError(Exception):
@@ -21,3 +21,7 @@ class StoreError(SoftError):
 
 class TraceError(SoftError, TypeError):
     """A traced value would leave the tape, which would lose its gradient."""
+
+
+class DerivativeError(SoftError, TypeError):
+    """A derivative was asked for that does not exist, or of what cannot be differentiated."""

@@ -13,6 +13,7 @@ import functools
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -82,6 +83,7 @@ _NUMPY: dict[str, Callable[..., Any]] = {
 }
 
 
+@functools.cache
 def _looking(original: Callable[..., Any], follow: Callable[..., Any]) -> Callable[..., Any]:
     """Return a function that calls ``follow`` where an argument is traced, else ``original``."""
 
@@ -110,16 +112,31 @@ def _current(value: Any) -> Any:
     return plain_operand(value) if hasattr(value, "_softtape_current") else value
 
 
+_TABLES: list[tuple[Any, dict[str, Callable[..., Any]]]] = [(math, _MATH), (np, _NUMPY)]
+_lock = Lock()
+_active = 0
+_before: list[tuple[Any, str, Any]] = []
+
+
 @contextmanager
 def following() -> Iterator[None]:
-    """Let ``math`` and numpy's array makers follow traced values while this is active."""
-    tables: list[tuple[Any, dict[str, Callable[..., Any]]]] = [(math, _MATH), (np, _NUMPY)]
-    before = [(module, name, getattr(module, name)) for module, table in tables for name in table]
+    """Let ``math`` and numpy's array makers follow traced values while this is active.
+
+    It may be active several times at once, one inside the other or in several threads.
+    """
+    global _active
+    with _lock:
+        _active += 1
+        if _active == 1:
+            _before[:] = [(m, name, getattr(m, name)) for m, table in _TABLES for name in table]
+            for module, name, original in _before:
+                follow = _MATH[name] if module is math else _NUMPY[name]
+                setattr(module, name, _looking(original, follow))
     try:
-        for module, table in tables:
-            for name, follow in table.items():
-                setattr(module, name, _looking(getattr(module, name), follow))
         yield
     finally:
-        for module, name, original in before:
-            setattr(module, name, original)
+        with _lock:
+            _active -= 1
+            if _active == 0:
+                for module, name, original in _before:
+                    setattr(module, name, original)

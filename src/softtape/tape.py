@@ -92,6 +92,7 @@ class Tape:
         "_start",
         "constants",
         "count",
+        "depth",
         "extend",
         "guards",
         "inputs",
@@ -116,6 +117,7 @@ class Tape:
         self.locations: dict[int, tuple[Location, Any]] | None = {} if locate else None
         self._arrays: dict[int, tuple[Any, Any, int]] = {}
         self._before: Reader | None = None
+        self.depth = 0  # how many derivatives it lies inside of
 
     def __enter__(self) -> Self:
         """Make Params read from now on inputs of this tape."""
@@ -204,7 +206,7 @@ class Tape:
                 operand = plain_operand(operand)
             if type(operand) is Traced:
                 if operand._tape is not self:
-                    outlived()
+                    return self._across(primitive, operands, attrs)
                 args.append(operand._index)
                 values.append(operand._value)
             else:
@@ -220,6 +222,24 @@ class Tape:
                 return self._traced((primitive.code, args[0], NONE), value)
         self.others[self.count] = (tuple(args), attrs)
         return self._traced((primitive.code, NONE, NONE), value)
+
+    def _across(
+        self, primitive: Primitive, operands: Sequence[Any], attrs: dict[str, Any] | None
+    ) -> Traced:
+        """Record where values of several tapes meet: on the innermost, which takes in the others.
+
+        Only the tape of a derivative (see :mod:`softtape.recording`) lies inside another one.
+        """
+        operands = [o if type(o) is Traced else plain_operand(o) for o in operands]
+        tapes = [o._tape for o in operands if type(o) is Traced]
+        inner = max(tapes, key=lambda tape: tape.depth)
+        if inner.depth == 0 or any(tape.extend is outlived for tape in tapes):
+            outlived()
+        return inner.record(primitive, [inner.taken_in(o) for o in operands], attrs)
+
+    def taken_in(self, operand: Any) -> Any:
+        """Return an operand as this tape knows it."""
+        return operand
 
     def _traced(self, row: tuple[int, int, int], value: Any) -> Traced:
         self.extend(row)

@@ -43,6 +43,7 @@ class Recorder(Protocol):
     constants: list[Any]
     locations: Any
     extend: Callable[[Iterable[int]], None]
+    depth: int
 
     def record(
         self, primitive: Primitive, operands: Sequence[Any], attrs: dict[str, Any] | None
@@ -52,6 +53,10 @@ class Recorder(Protocol):
 
     def guard(self, value: Traced, expected: Any) -> None:
         """Note that the program went on as it did because ``value`` was ``expected``."""
+        ...
+
+    def taken_in(self, operand: Any) -> Any:
+        """Return an operand as this tape knows it."""
         ...
 
     def locate(self, traced: Traced) -> None:

@@ -119,6 +119,17 @@ def test_they_are_put_back_whatever_happens():
     assert [getattr(module, name) for module, name in names] == before
 
 
+def test_they_stay_until_the_last_one_ends():
+    original = math.sin
+    outer, inner = following(), following()
+    with outer:
+        inner.__enter__()
+        patched = math.sin
+    assert math.sin is patched is not original
+    inner.__exit__(None, None, None)
+    assert math.sin is original
+
+
 def test_a_name_taken_before_is_refused_with_its_replacement():
     from math import sin
 

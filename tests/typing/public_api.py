@@ -8,7 +8,25 @@ import pytest
 import pytest_soft
 import softtape
 from pytest_soft import Param, cross_entropy, soft_test, squared_error
-from softtape import stop_gradient
+from softtape import (
+    check_grads,
+    checkpoint,
+    custom_fixed_point,
+    custom_jvp,
+    custom_root,
+    custom_vjp,
+    grad,
+    hessian,
+    hvp,
+    jacobian,
+    jvp,
+    primitive,
+    stop_gradient,
+    value_and_grad,
+    vjp,
+)
+from softtape.interop.jax import from_jax
+from softtape.interop.torch import from_torch
 
 omega = Param(1.0)
 weights = Param(np.zeros((3, 4)), name="weights", bounds=(-1, 1), frozen=False)
@@ -19,6 +37,49 @@ assert_type(omega.shape, tuple[int, ...])
 assert_type(float(omega), float)
 assert_type(omega * 2.0, Any)
 assert_type(stop_gradient(omega), Any)
+
+
+assert_type(grad(np.sin)(1.0), Any)
+assert_type(value_and_grad(np.sin, argnums=(0,))(1.0), tuple[Any, Any])
+assert_type(jvp(np.sin, (1.0,), [1.0]), tuple[Any, Any])
+assert_type(vjp(np.sin, 1.0)[1](1.0), tuple[Any, ...])
+assert_type(hvp(np.sin, (1.0,), (1.0,)), tuple[Any, ...])
+assert_type(jacobian(np.sin)(1.0), Any)
+assert_type(hessian(np.sin, 0)(1.0), Any)
+assert_type(checkpoint(np.sin)(1.0), Any)
+check_grads(np.sin, (1.0,), order=1, modes=["fwd"], rtol=1e-5)
+grad(np.sin, argnums="x")  # type: ignore[arg-type]  # a position, not a name
+
+
+@custom_vjp
+def cube(x: float) -> float:
+    return x**3
+
+
+@cube.defvjp
+def cube_vjp(g: Any, y: Any, x: Any) -> Any:
+    return g * 3 * x**2
+
+
+custom_jvp(np.sin).defjvp(lambda tangents, y, x: tangents[0] * np.cos(x))
+assert_type(cube(2.0), Any)
+assert_type(primitive(np.sin, vjp=lambda g, y, x: g * np.cos(x), vectorized=True)(1.0), Any)
+
+
+@primitive(vjp=lambda g, y, x: g)
+def same(x: float) -> float:
+    return x
+
+
+@custom_root(lambda x, a: x * x - a)
+def square_root(start: float, a: float) -> float:
+    return float(np.sqrt(a))
+
+
+assert_type(square_root(1.0, 4.0), Any)
+assert_type(custom_fixed_point(np.cos)(lambda start: start)(1.0), Any)
+assert_type(from_torch(abs)(1.0), Any)
+assert_type(from_jax(abs)(1.0), Any)
 
 
 def f(x: float) -> float:

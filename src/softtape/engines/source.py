@@ -97,21 +97,24 @@ class Writer:
         for number in work:
             self._node(number, number in owning, ends.get(number, []))
             self._guard(number, expected)
+        # the values themselves need as much memory as if no buffer were used twice
+        self._layouts = [_layout(buffer) for buffer in self._buffers]
+        self._shown, self._buffers = (), []
 
     @property
     def buffers(self) -> str:
         """The names of what `workspace` returns, as a list to unpack it into."""
-        return f"[{', '.join(f'b{number}' for number in range(len(self._buffers)))}]"
+        return f"[{', '.join(f'b{number}' for number in range(len(self._layouts)))}]"
 
     def workspace(self) -> list[Any]:
         """Return buffers, and the views of them the lines refer to, for one thread."""
         made: list[Any] = []
-        for number, buffer in enumerate(self._buffers):
+        for number, (shape, dtype, order) in enumerate(self._layouts):
             if number in self._views:
                 compute, source = self._views[number]
                 made.append(compute(made[source]))
             else:
-                made.append(np.empty_like(buffer))
+                made.append(np.empty(shape, dtype).transpose(order))
         return made
 
     def _lives(
@@ -234,6 +237,13 @@ class Writer:
             name = self.names[number]
             self.scope[f"e{number}"] = expected[number]
             self.lines.append(f"if guarded and not same({name}, e{number}): return None")
+
+
+def _layout(value: Any) -> tuple[tuple[int, ...], Any, list[int]]:
+    """Return shape and dtype of memory in C order, and how its axes are those of ``value``."""
+    inward = sorted(range(value.ndim), key=lambda axis: -abs(value.strides[axis]))
+    order = [inward.index(axis) for axis in range(value.ndim)]
+    return tuple(value.shape[axis] for axis in inward), value.dtype, order
 
 
 def _kind(value: Any) -> tuple[Any, ...]:

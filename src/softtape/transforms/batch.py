@@ -270,6 +270,14 @@ def _interval(
     return primitive(*operands)
 
 
+def _call(
+    primitive: Primitive, operands: list[Any], flags: list[bool], attrs: dict[str, Any], cases: int
+) -> Any:
+    if not attrs["node"].vectorized:
+        raise CannotBatchError("a function with rules of its own")
+    return primitive(*operands, **attrs)
+
+
 def _refused(primitive: Primitive, *rest: Any) -> Any:
     raise CannotBatchError(primitive.name)
 
@@ -286,6 +294,7 @@ _RULES: Mapping[str, Rule] = {
     "einsum": _einsum,
     "getitem": _getitem,
     "interval": _interval,
+    "call": _call,
     "scatter_add": _refused,
 }
 
