@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from softtape.optimize.base import Bounds, Objective, Optimizer, State, Status
 from softtape.optimize.choose import OPTIMIZERS, choose
 from softtape.optimize.loop import Progress, Result, minimize
+from softtape.optimize.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from softtape.optimize.adam import Adam, AdamState
@@ -28,6 +29,7 @@ __all__ = [
     "Optimizer",
     "Progress",
     "Result",
+    "Snapshot",
     "State",
     "Status",
     "choose",

@@ -16,6 +16,7 @@ from softtape.optimize.base import (
     Status,
     relative_gradient,
 )
+from softtape.optimize.snapshot import Snapshot
 from softtape.optimize.watch import Stop, Watch
 
 __all__ = ["Progress", "Result", "minimize"]
@@ -74,6 +75,8 @@ def minimize(
     timeout: float | None = None,
     gradient_tolerance: float = 1e-12,
     callback: Callable[[Progress], None] | None = None,
+    snapshots: Callable[[Snapshot], None] | None = None,
+    resume: Snapshot | None = None,
 ) -> Result:
     """Minimise L from ``theta`` and return the best point seen, however it ends.
 
@@ -103,6 +106,11 @@ def minimize(
         and not with the gradient at the start, so it says the same of a point in every fit.
     callback
         Called with a `Progress`; an exception from it ends the fit like one of the objective.
+    snapshots
+        Called with a `Snapshot` before the first step and after each, before ``callback`` is.
+    resume
+        A snapshot of a minimisation of the same L with the same arguments: this one goes on
+        from there, and ends as that one would have, bit for bit.
 
     Returns
     -------
@@ -119,10 +127,10 @@ def minimize(
     start = np.array(theta, dtype=np.float64)
     _check(start, bounds, threshold, max_steps, timeout)
     watch = Watch(objective, start, threshold=threshold, timeout=timeout)
-    drive = _Drive(watch, optimizer, bounds, max_steps, gradient_tolerance, callback)
+    drive = _Drive(watch, optimizer, bounds, max_steps, gradient_tolerance, callback, snapshots)
     error: BaseException | None = None
     try:
-        status = drive.run()
+        status = drive.run(resume)
     except Stop as stop:
         status = stop.status
     except KeyboardInterrupt:
@@ -158,29 +166,42 @@ class _Drive(Generic[S]):
     max_steps: int | None
     gradient_tolerance: float
     callback: Callable[[Progress], None] | None
+    snapshots: Callable[[Snapshot], None] | None
     steps: int = 0
+    leg: int = 0
+    leg_start: Floats | None = None
 
-    def run(self) -> Status:
+    def run(self, resume: Snapshot | None = None) -> Status:
         """Run legs until one changes nothing; return its status."""
-        state = self._begin()
+        state = self._begin() if resume is None else self._resumed(resume)
         self._report(state)
         status = Status.STEP
-        for _ in range(_MOST_LEGS):
-            leg_start = self.watch.best.theta
+        while self.leg < _MOST_LEGS:
             state = self._leg(state)
             status = state.status or status
-            if status is Status.MAX_STEPS or self.watch.best.theta is leg_start:
+            if status is Status.MAX_STEPS or self.watch.best.theta is self.leg_start:
                 break
             if status is Status.OWN or (status is Status.GRADIENT and self._at_best(state)):
                 break  # this depends on the point alone: a fresh start would say the same
+            self.leg += 1
             state = self._begin()
         return status
+
+    def _resumed(self, snapshot: Snapshot) -> S:
+        """Take everything up as it was."""
+        self.watch.resume(snapshot.best, snapshot.lowest, snapshot.evaluations)
+        self.steps, self.leg = snapshot.steps, snapshot.leg
+        self.leg_start = None if snapshot.moved else self.watch.best.theta
+        state: S = snapshot.state
+        return state
 
     def _begin(self) -> S:
         """Start the optimizer at the best point."""
         state = self.optimizer.start(self.watch, self.watch.best.theta.copy(), self.bounds)
         self.watch.settle(state)
         self.watch.lowest = state.value  # a leg must not depend on what came before it
+        self.leg_start = self.watch.best.theta
+        self._snapshot(state)
         return state
 
     def _leg(self, state: S) -> S:
@@ -195,6 +216,7 @@ class _Drive(Generic[S]):
                 return state
             self.steps += 1
             self._keep(state)
+            self._snapshot(state)
             self._report(state)
 
     def _verdict(self, state: S) -> Status | None:
@@ -218,6 +240,20 @@ class _Drive(Generic[S]):
 
     def _at_best(self, state: S) -> bool:
         return np.array_equal(state.theta, self.watch.best.theta)
+
+    def _snapshot(self, state: S) -> None:
+        if self.snapshots is None:
+            return
+        snapshot = Snapshot(
+            state=state,
+            best=self.watch.best,
+            lowest=self.watch.lowest,
+            steps=self.steps,
+            evaluations=self.watch.evaluations,
+            leg=self.leg,
+            moved=self.watch.best.theta is not self.leg_start,
+        )
+        self.snapshots(snapshot)
 
     def _report(self, state: S) -> None:
         if self.callback is None:

@@ -95,6 +95,10 @@ class Watch:
         theta = self.best.theta if same else state.theta.copy()
         self.best = Best(theta, state.value, state.gradient, state.noise, state.remaining)
 
+    def resume(self, best: Best, lowest: float, evaluations: int) -> None:
+        """Go on where another watch of the same objective was."""
+        self.best, self.lowest, self.evaluations = best, lowest, evaluations
+
     def _before(self) -> None:
         """Count an evaluation; refuse it when the time is up, unless it is the first."""
         if self._timeout is not None and self.evaluations and self.seconds >= self._timeout:
