@@ -1,0 +1,24 @@
+"""Sample calls of every numpy function the tape knows, one table per family of rules."""
+
+from __future__ import annotations
+
+from numpy_calls import elementwise, indexing, linalg, products, reductions, shaping
+from numpy_calls.draw import Calls, Table
+from numpy_calls.flat import FLAT, REFUSED
+from numpy_calls.hidden import HIDDEN
+
+__all__ = ["FLAT", "HIDDEN", "REFUSED", "ROWS", "SMOOTH"]
+
+SMOOTH: Table = {
+    function: row
+    for family in (elementwise, reductions, products, shaping, indexing, linalg)
+    for function, row in family.SMOOTH.items()
+}
+"""What has a gradient: numpy function -> the calls that try its rule."""
+
+ROWS: dict[str, Calls] = {
+    f"{name}-{i}" if isinstance(row, tuple) else name: calls
+    for name, row in [*((f.__name__, row) for f, row in SMOOTH.items()), *HIDDEN.items()]
+    for i, calls in enumerate(row if isinstance(row, tuple) else [row])
+}
+"""The rows of all tables, each by a name of its own."""
