@@ -13,7 +13,8 @@ from functools import partial
 from common import machine, np, seconds, timed
 
 from pytest_soft.component import Component
-from pytest_soft.solve import Goal, solve
+from pytest_soft.goal import Goal
+from pytest_soft.solve import solve
 from pytest_soft.values import group_by_key
 from softtape import Param
 from softtape.objective import Term

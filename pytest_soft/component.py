@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from pytest_soft.goal import Goal
 from pytest_soft.meaning import Meaning, meaning_of
 from pytest_soft.restarts import minimize_from_many
 from pytest_soft.values import Groups, as_declared, set_values
@@ -127,21 +128,20 @@ class Component:
 
     def fit(
         self,
-        optimizer: str,
+        goal: Goal,
         *,
         threshold: float | None,
         max_steps: int | None,
         timeout: float | None,
         callback: Callable[[Progress], None] | None,
         restarts: int = 0,
-        seed: int = 0,
     ) -> None:
         """Go on from the best point so far; whatever happens, it is kept.
 
         Parameters
         ----------
-        optimizer
-            Its name, or ``auto``.
+        goal
+            What the whole fit is asked for: the optimizer and the seed count here.
         threshold
             Where to stop, for its part of 𝓛.
         max_steps
@@ -152,22 +152,23 @@ class Component:
             Called after each step.
         restarts
             How many further starts are tried.
-        seed
-            Of drawing them.
         """
         layout = self._problem.layout
         theta = layout.pack(self.values)
         self.error = None
         try:
             chosen, self.reason = choose(
-                optimizer, n_params=theta.size, has_residuals=self._problem.has_residuals
+                goal.optimizer,
+                n_params=theta.size,
+                has_residuals=self._problem.has_residuals,
+                registered=goal.registered,
             )
             with np.errstate(all="ignore"):  # a trial point may be far out
                 result, basins = minimize_from_many(
                     self._problem,
                     theta,
                     restarts=restarts,
-                    seed=seed,
+                    seed=goal.seed,
                     optimizer=chosen,
                     bounds=_bounds(self._groups, layout),
                     threshold=threshold,

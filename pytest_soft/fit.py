@@ -18,7 +18,8 @@ import pytest
 from pytest_soft.collect import Options
 from pytest_soft.component import Component
 from pytest_soft.explain import explain
-from pytest_soft.solve import FitProgress, Goal, Solution, solve, without_slope
+from pytest_soft.goal import Goal
+from pytest_soft.solve import FitProgress, Solution, solve, without_slope
 from pytest_soft.summary import ComponentFit, FitSummary, ParamChange, Trouble
 from pytest_soft.trace import Traces, first_non_finite
 from pytest_soft.values import Groups, group_by_key, set_values

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,10 +11,12 @@ import pytest
 
 from pytest_soft import workers
 from pytest_soft.fit import Fit
+from pytest_soft.goal import Goal
+from pytest_soft.optimizers import registered
 from pytest_soft.report.progress import Progress
 from pytest_soft.run import RUN
 from pytest_soft.settings import runs_tests
-from pytest_soft.solve import Goal
+from pytest_soft.solve import FitProgress
 from pytest_soft.summary import FitSummary
 from pytest_soft.trace import AT_IMPORT, in_fixture, read_by
 from pytest_soft.values import group_by_key, set_values
@@ -38,6 +40,10 @@ class Fitting:
         """Seal: what a module computes from a Param while it is imported could not be fitted."""
         self._before = set_reader(AT_IMPORT)
         config.add_cleanup(self._unseal)
+
+    def pytest_configure(self, config: pytest.Config) -> None:
+        """Take the optimizers of conftests; what is none is refused before tests are collected."""
+        self._optimizers = registered(config)
 
     def _unseal(self) -> None:
         set_reader(self._before)
@@ -82,6 +88,7 @@ class Fitting:
             settings.engine,
             settings.restarts,
             settings.seed,
+            self._optimizers,
         )
         worker = getattr(config, "workerinput", None)
         with Progress.on(config) as progress:
@@ -93,7 +100,7 @@ class Fitting:
                 dry_run=settings.dry_run,
                 profile=settings.profile,
                 writes=worker is None or worker["workerid"] == workers.FIRST,
-                callback=progress,
+                callback=_reporting(config, progress),
             )
             run.fit = fit.run()
         folder = workers.shared_folder(config)
@@ -126,6 +133,19 @@ class Fitting:
         said = workers.word(config) if run.fit is None else None
         if said is not None:
             run.fit = FitSummary.from_dict(said)
+
+
+def _reporting(config: pytest.Config, show: Progress) -> Callable[[FitProgress], None]:
+    """Return what is called after each step: shows it, and calls our hook if anybody listens."""
+    hook = config.hook.pytest_soft_step
+    if not hook.get_hookimpls():
+        return show
+
+    def report(progress: FitProgress) -> None:
+        show(progress)
+        hook(config=config, progress=progress)
+
+    return report
 
 
 @contextmanager

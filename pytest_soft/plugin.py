@@ -23,6 +23,13 @@ __tracebackhide__ = True  # tracebacks shall end in the user's own code
 _LOSS = pytest.StashKey[tuple[float | None, int]]()
 
 
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Declare our own hooks."""
+    from pytest_soft import hookspec
+
+    pluginmanager.add_hookspecs(hookspec)
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Declare our options."""
     add_options(parser)

@@ -19,7 +19,7 @@ _NAMES = {
     "optimizer": (
         "string",
         "NAME",
-        f"one of {', '.join(_OPTIMIZERS)}",
+        f"one of {', '.join(_OPTIMIZERS)}, or one of the hook pytest_soft_optimizers",
     ),
     "engine": ("string", "NAME", f"one of {', '.join(_ENGINES)} (numba: pytest-soft[fast])"),
     "max_steps": ("int", "N", "most steps of the optimizer"),
@@ -99,17 +99,17 @@ class Settings(NamedTuple):
             seed=given["seed"] or 0,
             asked=asked,
         )
-        made._check()
+        made._check(_optimizers(config, made.optimizer))
         return made
 
-    def _check(self) -> None:
+    def _check(self, optimizers: tuple[str, ...]) -> None:
         if self.dry_run and not self.fit:
             raise pytest.UsageError("--soft-dry-run needs --soft-fit: a check stores nothing")
         if self.profile and not self.fit:
             raise pytest.UsageError("--soft-profile needs --soft-fit: a check has no intervals")
         if self.threshold is not None and math.isnan(self.threshold):
             raise pytest.UsageError("soft_threshold is nan, which no loss could meet")
-        _check_name("soft_optimizer", self.optimizer, _OPTIMIZERS)
+        _check_name("soft_optimizer", self.optimizer, optimizers)
         _check_name("soft_engine", self.engine, _ENGINES)
         if self.max_steps is not None and self.max_steps < 0:
             raise pytest.UsageError(f"soft_max_steps is {self.max_steps}: it must be 0 or more")
@@ -130,6 +130,14 @@ def _check_name(option: str, name: str, known: tuple[str, ...]) -> None:
         raise pytest.UsageError(
             f"{option} is {name!r}: it must be one of {', '.join(known)}.{hint}"
         )
+
+
+def _optimizers(config: pytest.Config, asked: str) -> tuple[str, ...]:
+    """Return the names to choose from; conftests are asked only for one that is none of ours."""
+    if asked in _OPTIMIZERS:
+        return _OPTIMIZERS
+    given = config.hook.pytest_soft_optimizers(config=config)
+    return *_OPTIMIZERS, *(name for names in given if isinstance(names, dict) for name in names)
 
 
 def _ini(config: pytest.Config, name: str) -> Any:

@@ -35,12 +35,13 @@ from typing import Any
 import numpy as np
 
 from pytest_soft.component import Component, layout_of
+from pytest_soft.goal import Goal
 from pytest_soft.values import Groups, group_by_key, set_values
 from softtape.components import connected
 from softtape.objective import Layout, Objective, ShapeOfProblemChanged, Term
 from softtape.optimize import Progress, Status
 
-__all__ = ["FitProgress", "Goal", "Solution", "solve", "without_slope"]
+__all__ = ["FitProgress", "Solution", "solve", "without_slope"]
 
 # which outcome of a component is that of the fit, where they differ
 _GRAVEST = (
@@ -54,37 +55,6 @@ _GRAVEST = (
     Status.STEP,
     Status.GRADIENT,
 )
-
-
-@dataclass(frozen=True)
-class Goal:
-    """When a fit ends, and how it gets there.
-
-    Attributes
-    ----------
-    optimizer
-        A name of :data:`softtape.optimize.OPTIMIZERS`, or ``auto``.
-    threshold
-        𝓛 to reach, or None to run to convergence.
-    max_steps
-        Most accepted steps of each component, or None.
-    timeout
-        Most seconds, or None.
-    engine
-        ``auto``, ``numpy`` or ``numba``.
-    restarts
-        How many further starts are tried for each component, against local minima.
-    seed
-        Of drawing them.
-    """
-
-    optimizer: str = "auto"
-    threshold: float | None = None
-    max_steps: int | None = None
-    timeout: float | None = None
-    engine: str = "auto"
-    restarts: int = 0
-    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -364,13 +334,12 @@ class _Run:
                 left = self._time_left()
                 steps = component.steps
                 component.fit(
-                    self._goal.optimizer,
+                    self._goal,
                     threshold=self._threshold(component, turn, others),
                     max_steps=self._goal.max_steps,
                     timeout=None if left is None else left / (len(waiting) - place),
                     callback=self._report(number, others),
                     restarts=self._goal.restarts if turn == 0 else 0,
-                    seed=self._goal.seed,
                 )
                 self._steps += component.steps - steps
                 if not isinstance(component.error, ShapeOfProblemChanged):

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from pytest_soft.solve import Goal, solve
+from pytest_soft.goal import Goal
+from pytest_soft.solve import solve
 from pytest_soft.values import group_by_key, set_values
 from softtape import Param, SoftError
 from softtape.objective import Term

@@ -6,7 +6,8 @@ import time
 import numpy as np
 import pytest
 
-from pytest_soft.solve import Goal, solve, without_slope
+from pytest_soft.goal import Goal
+from pytest_soft.solve import solve, without_slope
 from pytest_soft.values import group_by_key, set_values
 from softtape import Param, SoftError
 from softtape.objective import Term

@@ -7,6 +7,7 @@ from softtape.optimize.base import Bounds, Objective, Optimizer, State, Status
 from softtape.optimize.choose import OPTIMIZERS, choose
 from softtape.optimize.loop import Progress, Result, minimize
 from softtape.optimize.snapshot import Snapshot
+from softtape.optimize.whole import WholeRun, evaluated
 
 if TYPE_CHECKING:
     from softtape.optimize.adam import Adam, AdamState
@@ -32,7 +33,9 @@ __all__ = [
     "Snapshot",
     "State",
     "Status",
+    "WholeRun",
     "choose",
+    "evaluated",
     "minimize",
 ]
 

@@ -1,7 +1,7 @@
 """The optimizers by name, and which one suits an objective."""
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
 from types import MappingProxyType
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 from softtape.errors import SoftError
 from softtape.optimize.base import Optimizer
 
-__all__ = ["EXTERNAL", "OPTIMIZERS", "choose"]
+__all__ = ["EXTERNAL", "OPTIMIZERS", "WITHOUT_GRADIENT", "choose"]
 
 
 def _maker(module: str, name: str) -> Callable[[], Optimizer[Any]]:
@@ -37,23 +37,34 @@ OPTIMIZERS: Mapping[str, Callable[[], Optimizer[Any]]] = MappingProxyType(
 EXTERNAL = frozenset({"scipy-least-squares", "scipy-minimize", "differential-evolution", "cma"})
 """Those that come with extras."""
 
+WITHOUT_GRADIENT = frozenset({"differential-evolution", "cma"})
+"""Those that ask for values of L alone, so that programs without a derivative can be fitted."""
+
 _OF_SQUARES = ("lm", "scipy-least-squares")
 
 # A step of LM factorises an n by n matrix, 0.3 s at this size; L-BFGS then has more to offer.
 _LM_LIMIT = 500
 
 
-def choose(name: str, *, n_params: int, has_residuals: bool) -> tuple[Optimizer[Any], str]:
+def choose(
+    name: str,
+    *,
+    n_params: int,
+    has_residuals: bool,
+    registered: Mapping[str, Optimizer[Any]] = MappingProxyType({}),
+) -> tuple[Optimizer[Any], str]:
     """Return the optimizer called ``name`` and, in a few words, why it is this one.
 
     Parameters
     ----------
     name
-        A key of `OPTIMIZERS`, or ``"auto"``.
+        A key of `OPTIMIZERS` or of ``registered``, or ``"auto"``.
     n_params
         The number of variables n.
     has_residuals
         Whether L is known as a sum of squares.
+    registered
+        Further optimizers by name.
 
     Raises
     ------
@@ -63,8 +74,10 @@ def choose(name: str, *, n_params: int, has_residuals: bool) -> tuple[Optimizer[
     if name == "auto":
         chosen, reason = _automatic(n_params, has_residuals)
         return OPTIMIZERS[chosen](), reason
+    if name in registered:
+        return registered[name], "asked for by name"
     if name not in OPTIMIZERS:
-        raise SoftError(_unknown(name))
+        raise SoftError(_unknown(name, registered))
     if name in _OF_SQUARES and not has_residuals:
         msg = (
             f"optimizer {name!r} needs every loss to be a sum of squares, and at least one of "
@@ -84,9 +97,9 @@ def _automatic(n_params: int, has_residuals: bool) -> tuple[str, str]:
     return "lm", "auto: the total loss is a sum of squares"
 
 
-def _unknown(name: str) -> str:
+def _unknown(name: str, registered: Iterable[str]) -> str:
     """Return the message for a name that no optimizer has."""
-    names = ["auto", *OPTIMIZERS]
+    names = ["auto", *OPTIMIZERS, *registered]
     near = difflib.get_close_matches(name.lower().replace("_", "-"), names, n=1, cutoff=0.5)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     return f"there is no optimizer {name!r}.{hint} Choose one of: {', '.join(names)}."

@@ -1,14 +1,12 @@
 """Optimizers of scipy and pycma, behind our interface; they come with extras.
 
-One step is one whole run of theirs. The loop sees every point they try, so the best one is kept
-whatever happens, and a threshold or a time limit ends them from within. ``differential-evolution``
-and ``cma`` ask for values of L alone: they fit programs that cannot be differentiated, too.
+One step is one whole run of theirs. ``differential-evolution`` and ``cma`` ask for values of L
+alone: they fit programs that cannot be differentiated, too.
 """
 
 import importlib
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,11 +17,9 @@ from softtape.optimize.base import (
     Floats,
     Objective,
     State,
-    Status,
     parameter_scale,
-    relative_gradient,
-    rounding,
 )
+from softtape.optimize.whole import after_run, evaluated
 
 __all__ = ["CMA", "DifferentialEvolution", "ScipyLeastSquares", "ScipyMinimize"]
 
@@ -41,36 +37,6 @@ def _imported(module: str, name: str, extra: str) -> Any:
         raise SoftError(msg) from error
 
 
-def _with_gradient(objective: Objective, theta: Floats, bounds: Bounds) -> State:
-    value, gradient = objective.value_and_gradient(theta)
-    return State(
-        theta=theta,
-        value=value,
-        gradient=gradient,
-        noise=rounding(theta, value, gradient),
-        remaining=relative_gradient(theta, gradient, bounds),
-    )
-
-
-def _without_gradient(objective: Objective, theta: Floats) -> State:
-    value = objective.value(theta)
-    return State(
-        theta=theta,
-        value=value,
-        gradient=np.empty(0),
-        noise=rounding(theta, value, None),
-        remaining=np.inf,
-    )
-
-
-def _moved(state: State, theta: Floats, start: Callable[[Floats], State]) -> State:
-    """Return the state at the end of a foreign run, final; where it is no better, as it was."""
-    after = start(theta)
-    if not after.value < state.value - state.noise:
-        after = state
-    return replace(after, status=Status.OWN)
-
-
 @dataclass(frozen=True)
 class ScipyLeastSquares:
     """``scipy.optimize.least_squares``, method ``trf``, on our residuals and Jacobian."""
@@ -83,7 +49,7 @@ class ScipyLeastSquares:
     def start(self, objective: Objective, theta: Floats, bounds: Bounds) -> State:
         """Evaluate ``theta``, shape (n,)."""
         _imported("scipy.optimize", self.name, "scipy")
-        return _with_gradient(objective, theta, bounds)
+        return evaluated(objective, theta, bounds)
 
     def step(self, objective: Objective, bounds: Bounds, state: State) -> State:
         """Run it to its end."""
@@ -107,7 +73,7 @@ class ScipyLeastSquares:
             gtol=1e-15,
         )
         theta = bounds.project(np.asarray(found.x, dtype=np.float64))
-        return _moved(state, theta, lambda end: _with_gradient(objective, end, bounds))
+        return after_run(objective, theta, bounds, state)
 
 
 @dataclass(frozen=True)
@@ -122,7 +88,7 @@ class ScipyMinimize:
     def start(self, objective: Objective, theta: Floats, bounds: Bounds) -> State:
         """Evaluate ``theta``, shape (n,)."""
         _imported("scipy.optimize", self.name, "scipy")
-        return _with_gradient(objective, theta, bounds)
+        return evaluated(objective, theta, bounds)
 
     def step(self, objective: Objective, bounds: Bounds, state: State) -> State:
         """Run it to its end."""
@@ -142,7 +108,7 @@ class ScipyMinimize:
             options={"ftol": 1e-16, "gtol": 0.0, "maxiter": 100_000, "maxfun": 1_000_000},
         )
         theta = bounds.project(np.asarray(found.x, dtype=np.float64) * scale)
-        return _moved(state, theta, lambda end: _with_gradient(objective, end, bounds))
+        return after_run(objective, theta, bounds, state)
 
 
 @dataclass(frozen=True)
@@ -150,6 +116,11 @@ class DifferentialEvolution:
     """``scipy.optimize.differential_evolution`` over the box, which must be finite."""
 
     seed: int = 0
+
+    @property
+    def needs_gradient(self) -> bool:
+        """It asks for values of L alone."""
+        return False
 
     @property
     def name(self) -> str:
@@ -173,7 +144,7 @@ class DifferentialEvolution:
                 "Param(1.0, bounds=(0.0, 5.0)), or choose 'cma', which needs none"
             )
             raise SoftError(msg)
-        return _without_gradient(objective, theta)
+        return evaluated(objective, theta, bounds, gradient=False)
 
     def step(self, objective: Objective, bounds: Bounds, state: State) -> State:
         """Run it to its end."""
@@ -188,7 +159,7 @@ class DifferentialEvolution:
             polish=False,
         )
         theta = bounds.project(np.asarray(found.x, dtype=np.float64))
-        return _moved(state, theta, lambda end: _without_gradient(objective, end))
+        return after_run(objective, theta, bounds, state)
 
 
 @dataclass(frozen=True)
@@ -202,19 +173,19 @@ class CMA:
     first_step: float = 0.3
 
     @property
+    def needs_gradient(self) -> bool:
+        """It asks for values of L alone."""
+        return False
+
+    @property
     def name(self) -> str:
         """The name a user selects it by."""
         return "cma"
 
-    def start(
-        self,
-        objective: Objective,
-        theta: Floats,
-        bounds: Bounds,  # noqa: ARG002 -- the interface
-    ) -> State:
+    def start(self, objective: Objective, theta: Floats, bounds: Bounds) -> State:
         """Evaluate ``theta``, shape (n,)."""
         _imported("cma", self.name, "cma")
-        return _without_gradient(objective, theta)
+        return evaluated(objective, theta, bounds, gradient=False)
 
     def step(self, objective: Objective, bounds: Bounds, state: State) -> State:
         """Run it to its end; a single variable is doubled, since its method needs two."""
@@ -237,7 +208,7 @@ class CMA:
             search.tell(points, [value(point) for point in points])
         best = np.asarray(search.result.xbest, dtype=np.float64)[:n]
         theta = bounds.project(state.theta + scale * best)
-        return _moved(state, theta, lambda end: _without_gradient(objective, end))
+        return after_run(objective, theta, bounds, state)
 
 
 def _finite(value: float) -> float:
