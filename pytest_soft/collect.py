@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import functools
 import math
+import opcode
 import sys
 from collections.abc import Callable, Mapping
+from types import CodeType
 from typing import Any, NamedTuple, TypeVar, overload
 
 import pytest
 
-__all__ = ["MARK", "Options", "options_of", "read_options", "soft_test"]
+__all__ = ["MARK", "Options", "may_assert", "options_of", "read_options", "soft_test"]
 
 MARK = "soft_test"
+_ASSERTING = ("@pytest_ar", "@py_assert", "assert_")  # pytest's rewriting, and numpy.testing
+_LOADS_ERROR = frozenset(  # where pytest does not rewrite: --assert=plain
+    opcode.opmap[name]
+    for name in ("LOAD_ASSERTION_ERROR", "LOAD_COMMON_CONSTANT")
+    if name in opcode.opmap
+)
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -42,8 +51,8 @@ def soft_test(function: Any = None, /, **options: Any) -> Any:
     """Declare a soft test: a test function or method that returns a loss.
 
     The loss is a number, an array of losses (their sum counts; the elements are its cases), or a
-    dict of named ones. Works with and without arguments, and is the same as the mark
-    ``@pytest.mark.soft_test(...)``.
+    dict of named ones. A test that returns nothing is measured by what it asserts. Works with and
+    without arguments, and is the same as the mark ``@pytest.mark.soft_test(...)``.
 
     Parameters
     ----------
@@ -140,3 +149,23 @@ def options_of(item: pytest.Item) -> Options | None:
         return read_options(given)
     except (TypeError, ValueError) as error:
         raise pytest.UsageError(f"{item.nodeid}: {error}") from error
+
+
+def may_assert(function: Callable[..., Any]) -> bool:
+    """Whether a test function may contain assertions: what compiling them leaves behind tells.
+
+    Parameters
+    ----------
+    function
+        The test function or bound method.
+    """
+    code = getattr(function, "__code__", None)
+    return code is not None and _asserts(code)
+
+
+@functools.cache
+def _asserts(code: CodeType) -> bool:
+    names = (*code.co_names, *code.co_varnames)
+    return any(name.startswith(_ASSERTING) for name in names) or any(
+        op in _LOADS_ERROR for op in code.co_code[::2]
+    )

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pytest_soft.asserts import limit_of
 from pytest_soft.collect import Options
 from pytest_soft.component import Component
 from pytest_soft.explain import explain
@@ -130,7 +131,7 @@ class Fit:
             self._give_up("no Param", _NO_PARAMS)
         self._refuse_gone(start)
         self._refuse_non_finite()
-        limits = {item.nodeid: o.threshold for item, o in self._tests.items()}
+        limits = {i.nodeid: limit_of(i.obj, o.threshold) for i, o in self._tests.items()}
         try:
             solution = solve(terms, start, self._goal, limits=limits, callback=self._callback)
         except BaseException:

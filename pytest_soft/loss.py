@@ -76,7 +76,10 @@ def parts_of(returned: Any, name: str = "") -> Iterator[tuple[str, Any]]:
 def _no_loss(value: Any) -> str | None:
     """Say what is wrong with one part of a result, or None if it is a loss."""
     if value is None:
-        return "returned None: a soft test returns its loss (is a `return` missing?)"
+        return (
+            "returned None: a soft test returns its loss, or asserts something that has a "
+            "distance (is a `return` missing?)"
+        )
     if isinstance(value, (str, bytes)):
         return f"returned the text {value!r} instead of a loss"
     if inspect.isawaitable(value):

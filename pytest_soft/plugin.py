@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 import pytest
 
-from pytest_soft.collect import MARK, Options, options_of
+from pytest_soft.collect import MARK, Options, may_assert, options_of
 from pytest_soft.run import RUN, Run
 from pytest_soft.settings import Settings, add_options
 
@@ -20,7 +20,7 @@ __all__: list[str] = []
 __tracebackhide__ = True  # tracebacks shall end in the user's own code
 
 
-_LOSS = pytest.StashKey[tuple[float | None, int]]()
+_LOSS = pytest.StashKey[tuple[float | None, int, bool | None]]()  # loss, cases, holds
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -84,27 +84,53 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     options = run.options.get(pyfuncitem.nodeid)
     if options is None:
         return None
-    from pytest_soft.loss import LossError, loss_of
-
-    pyfuncitem.stash[_LOSS] = None, 0  # a rerun must not show the loss of the run before
+    pyfuncitem.stash[_LOSS] = None, 0, None  # a rerun must not show the loss of the run before
     # pytest's own list of them, which knows defaults and mock.patch; not public
     wanted = pyfuncitem._fixtureinfo.argnames
-    returned = pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in wanted})
+    given = {name: pyfuncitem.funcargs[name] for name in wanted}
     if run.record is not None:  # it is traced, not checked
-        run.record(returned)
+        from pytest_soft.asserts import measuring
+
+        run.record(measuring(pyfuncitem.obj)(**given))
         return True
+    if may_assert(pyfuncitem.obj):
+        loss = _check_asserts(pyfuncitem, given)
+    else:
+        loss = _keep_loss(pyfuncitem, pyfuncitem.obj(**given))
+    if options.threshold is not None and loss > options.threshold:
+        _fail(f"the loss {loss:.6g} is above the threshold {options.threshold:.6g} of this test")
+    return True
+
+
+def _keep_loss(item: pytest.Function, returned: Any, holds: bool | None = None) -> float:
+    from pytest_soft.loss import LossError, loss_of
+
     problem = ""
     try:
         loss, cases = loss_of(returned)
     except LossError as error:
         problem = str(error)
     if problem:  # not in the handler, or pytest shows our own exception before this one
-        file, line, _ = pyfuncitem.location
+        file, line, _ = item.location
         _fail(f"{file}:{(line or 0) + 1}: the soft test {problem}")
-    pyfuncitem.stash[_LOSS] = loss, cases
-    if options.threshold is not None and loss > options.threshold:
-        _fail(f"the loss {loss:.6g} is above the threshold {options.threshold:.6g} of this test")
-    return True
+    item.stash[_LOSS] = loss, cases, holds
+    return loss
+
+
+def _check_asserts(item: pytest.Function, given: dict[str, Any]) -> float:
+    """Check a test by its assertions, or like any other if it returns a loss."""
+    from pytest_soft.asserts import measure
+
+    soft = measure(item.obj, given)
+    if soft is None:
+        return _keep_loss(item, item.obj(**given))
+    if soft.holds:
+        return _keep_loss(item, soft.losses(), holds=True)
+    if soft.met:
+        item.add_report_section("call", "soft asserts", "\n".join(soft.lines()))
+        _keep_loss(item, soft.losses(), holds=False)
+    item.obj(**given)  # raises in pytest's own words
+    return _fail("the assertions held when the test was run again: it does not repeat itself")
 
 
 def _fail(message: str) -> NoReturn:
@@ -123,12 +149,15 @@ def pytest_runtest_makereport(
         return report  # a set-up or teardown that went well has nothing to say
     options = item.config.stash[RUN].options.get(item.nodeid)
     if options is not None:
-        loss, cases = item.stash.get(_LOSS, (None, 0)) if report.when == "call" else (None, 0)
+        nothing = None, 0, None
+        measured = item.stash.get(_LOSS, nothing) if report.when == "call" else nothing
+        loss, cases, holds = measured
         soft = {
             "loss": loss,
             "cases": cases,
             "weight": options.weight,
             "threshold": options.threshold,
+            "holds": holds,
         }
         report.soft = soft  # type: ignore[attr-defined]  # reports take extra plain data
     return report

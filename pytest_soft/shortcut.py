@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from pytest_soft.asserts import measuring
+
 __all__ = ["Shortcut", "forget_instance"]
 
 __tracebackhide__ = True  # messages and tracebacks shall end in the user's own code
@@ -99,7 +101,7 @@ class Shortcut:
                 direct = {name: given[name] for name in way.direct}
                 return _with_fixtures(item, direct, following, take)
             wanted = item._fixtureinfo.argnames
-            passed = take(item.obj(**{name: given[name] for name in wanted}))
+            passed = take(measuring(item.obj)(**{name: given[name] for name in wanted}))
             state = item.session._setupstate
             if passed and state.stack:  # what others before it share with it
                 state.teardown_exact(following)
@@ -151,7 +153,7 @@ def _with_fixtures(
     try:
         state.setup(item)
         wanted = item._fixtureinfo.argnames
-        passed = take(item.obj(**{name: item.funcargs[name] for name in wanted}))
+        passed = take(measuring(item.obj)(**{name: item.funcargs[name] for name in wanted}))
         passed = passed and not _may_not_pass(item)  # a fixture may have marked it meanwhile
     finally:
         try:

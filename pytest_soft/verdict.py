@@ -30,6 +30,9 @@ class TestLoss(NamedTuple):
     error
         Whether pytest failed it for another reason: an error in its teardown, or a strict
         xfail that passed.
+    holds
+        Whether its assertions hold, where its loss is their distance; None where it returned
+        its loss.
     """
 
     loss: float | None
@@ -38,11 +41,17 @@ class TestLoss(NamedTuple):
     threshold: float | None = None
     counts: bool = True
     error: bool = False
+    holds: bool | None = None
 
     @property
     def failed(self) -> bool:
-        """Whether it gave no loss, or one above its own threshold."""
-        return self.loss is None or (self.threshold is not None and self.loss > self.threshold)
+        """Whether it gave no loss, one above its own threshold, or asserts what does not hold."""
+        return self.loss is None or self.holds is False or self.above
+
+    @property
+    def above(self) -> bool:
+        """Whether its loss is above its own threshold."""
+        return self.loss is not None and self.threshold is not None and self.loss > self.threshold
 
 
 TestLoss.__test__ = False  # type: ignore[attr-defined]  # pytest shall not collect it
@@ -100,7 +109,10 @@ def judge(
     without = sum(test.loss is None for test in counted.values())
     if without:
         reasons.append(f"{_count(without, 'test')} gave no loss")
-    above = sum(test.failed and test.loss is not None for test in counted.values())
+    wrong = sum(test.holds is False for test in counted.values())
+    if wrong:
+        reasons.append(f"{_count(wrong, 'test')} with an assertion that does not hold")
+    above = sum(test.holds is not False and test.above for test in counted.values())
     if above:
         reasons.append(f"{_count(above, 'test')} above the threshold of the test")
     errors = sum(test.error for test in tests.values())

@@ -122,7 +122,7 @@ def _headline(verdict: Verdict, tests: Mapping[str, TestLoss], fit: FitSummary |
 
 def _unlimited(verdict: Verdict, tests: Mapping[str, TestLoss]) -> bool:
     """Whether no loss, however high, would fail this run."""
-    limited = any(test.threshold is not None for test in tests.values())
+    limited = any(t.threshold is not None or t.holds is not None for t in tests.values())
     return verdict.total is not None and verdict.threshold is None and not limited
 
 

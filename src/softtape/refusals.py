@@ -40,7 +40,8 @@ def refuse_constant(value: Any) -> NoReturn:
         raise TraceError(
             f"{user_location()}\npytest.approx answers with yes or no, which has no slope to "
             "follow. Return a distance as the loss, such as (actual - expected) ** 2 or "
-            "pytest_soft.squared_error(actual, expected); keep approx for tests that are not soft."
+            "pytest_soft.squared_error(actual, expected), or return nothing: then what a soft test "
+            "itself asserts is its loss."
         )
     instead = {
         "c": "Complex numbers are not traced yet: keep real and imaginary parts.",

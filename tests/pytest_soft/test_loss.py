@@ -39,7 +39,7 @@ def test_losses(returned, loss, cases):
 @pytest.mark.parametrize(
     ("returned", "message"),
     [
-        (None, "returned None: a soft test returns its loss (is a `return` missing?)"),
+        (None, "returned None: a soft test returns its loss, or asserts something that has a *"),
         ("x", "returned the text 'x' instead of a loss"),
         (b"x", "returned the text b'x' instead of a loss"),
         (math.nan, "returned a loss of nan"),
