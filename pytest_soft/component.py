@@ -251,6 +251,8 @@ class Component:
     def without_slope(self) -> set[str]:
         """Return the keys of the Params whose derivatives of 𝓛 are all exactly zero here."""
         layout = self._problem.layout
+        if not self._problem.differentiable:
+            return set()
         with np.errstate(all="ignore"):
             _, gradient = self._problem.value_and_gradient(layout.pack(self.values))
         return {key for key, part in layout.unpack(gradient).items() if not np.any(part)}

@@ -22,15 +22,15 @@ from pytest_soft.explain import explain
 from pytest_soft.goal import Goal
 from pytest_soft.solve import FitProgress, Solution, solve, without_slope
 from pytest_soft.summary import ComponentFit, FitSummary, ParamChange, Trouble
-from pytest_soft.trace import Traces, first_non_finite
+from pytest_soft.trace import TraceFailure, Traces, first_non_finite
 from pytest_soft.values import Groups, group_by_key, set_values
 from softtape import Param, SoftError, store
 from softtape.errors import ParamWarning
 from softtape.graph import CONSTANT, Graph
-from softtape.objective import Term, TrialError
-from softtape.optimize import Status
+from softtape.optimize import WITHOUT_GRADIENT, Status
 from softtape.param import declared, forget, peek, starting_value, stored_or_declared
 from softtape.patches import following as numpy_and_math_follow
+from softtape.terms import PlainTerm, Term, TrialError
 
 __all__ = ["Fit"]
 
@@ -122,7 +122,9 @@ class Fit:
             terms = self._trace_all()
         start = {key: v for term in terms for key, v in term.starts.items()}
         self.summary.tests = len(terms)
-        paths = {term.path: term for term in terms}  # one of each: they differ in values alone
+        paths = {
+            term.path: term for term in terms if term.traced
+        }  # one of each: they differ in values alone
         if any(_uses_float32(term.paths[path].graph) for path, term in paths.items()):
             self.summary.precision = 1e-4  # plain Python computes there with fewer digits
         if not terms:
@@ -158,19 +160,54 @@ class Fit:
         terms: list[Term] = []
         with _param_warnings(self.summary.notes):
             for item, following in zip(items, [*items[1:], None], strict=True):
-                tracing, failure = self._traces.trace(item, following)
-                if failure is not None:
-                    self._trouble(f"{failure.nodeid} failed while it was traced", failure.text)
-                elif tracing.graph is not None:
-                    trace = partial(self._trace_again, item)
-                    weight = self._tests[item].weight
-                    terms.append(Term(item.nodeid, tracing.graph, trace, weight))
-                    found = tracing.non_finite()
-                    if found is not None and self._non_finite is None:
-                        self._non_finite = (item, *found)
+                term = self._term(item, following)
+                terms += [] if term is None else [term]
         if self.summary.troubles:
             raise _GiveUpError
         return sorted(terms, key=lambda term: term.name)
+
+    def _term(self, item: pytest.Function, following: pytest.Item | None) -> Term | None:
+        """Trace one test; return None where it was skipped, or failed, which is told."""
+        tracing, failure = self._traces.trace(item, following)
+        if self._goal.values_only and (failure is not None or tracing.tape.texts):
+            # what went through a text, such as a command line, is on no tape either
+            term, failure = self._plain_term(item, following, failure)
+            if failure is None:
+                return term
+        if failure is not None:
+            title = f"{failure.nodeid} failed while it was traced"
+            self._trouble(title, _with_way_out(failure.text))
+        if tracing.graph is None:
+            return None
+        found = tracing.non_finite()
+        if found is not None and self._non_finite is None:
+            self._non_finite = (item, *found)
+        trace = partial(self._trace_again, item)
+        return Term(item.nodeid, tracing.graph, trace, self._tests[item].weight)
+
+    def _plain_term(
+        self, item: pytest.Function, following: pytest.Item | None, refused: TraceFailure | None
+    ) -> tuple[PlainTerm | None, TraceFailure | None]:
+        """Run a test that cannot be traced; None where it was skipped or failed."""
+        measured, failure = self._traces.measure(item, following)
+        if measured.loss is None:
+            return None, failure
+        refusal = "a text was made of a value" if refused is None else refused.text
+        run = partial(self._run_again, item)
+        weight = self._tests[item].weight
+        return PlainTerm(item.nodeid, run, measured.read_values, _gist(refusal), weight), None
+
+    def _run_again(
+        self, item: pytest.Function, values: Mapping[str, Any]
+    ) -> tuple[float, Mapping[str, Any]]:
+        """Run a test plainly with other values of the Params."""
+        set_values(group_by_key(list(values)), values)
+        measured, failure = self._traces.measure(item)
+        if failure is not None:
+            raise TrialError(_in_a_line(failure.text))
+        if measured.loss is None:
+            raise TrialError("the test was skipped at this point")
+        return measured.loss, measured.read_values
 
     def _trace_again(self, item: pytest.Function, values: Mapping[str, Any]) -> Graph:
         """Trace a test with other values of the Params."""
@@ -236,6 +273,12 @@ class Fit:
         summary.components = _component_fits(solution)
         summary.interrupted = solution.status is Status.INTERRUPTED
         self._report_failures(solution)
+        plain = [term.name for term in terms if not term.traced]
+        if plain:
+            summary.notes.append(
+                f"{len(plain)} of {len(terms)} tests cannot be traced and are run plainly at each "
+                f"trial point, such as {plain[0]}"
+            )
         if solution.last_failure:
             summary.notes.append(
                 "some trial points could not be evaluated, the last because "
@@ -351,6 +394,16 @@ def _uses_float32(graph: Graph) -> bool:
     parts = [*graph.start.values(), *(attrs for op, _, attrs in graph.nodes if op == CONSTANT)]
     dtypes = [part.dtype for part in parts if hasattr(part, "dtype")]
     return any(dtype.kind == "f" and dtype.itemsize < 8 for dtype in dtypes)
+
+
+def _with_way_out(failure: str) -> str:
+    """Return a failure, and, where the tape refused, that a fit need not follow the program."""
+    if not any(name in failure for name in ("TraceError", "DerivativeError")):
+        return failure
+    return (
+        f"{failure}\nA program that cannot be differentiated can be fitted by its losses alone: "
+        f"--soft-optimizer={' or '.join(sorted(WITHOUT_GRADIENT))}"
+    )
 
 
 def _in_a_line(failure: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from softtape.optimize import Optimizer
+from softtape.optimize import WITHOUT_GRADIENT, Optimizer
 
 __all__ = ["Goal"]
 
@@ -43,3 +43,10 @@ class Goal:
     restarts: int = 0
     seed: int = 0
     registered: Mapping[str, Optimizer[Any]] = field(default_factory=dict)
+
+    @property
+    def values_only(self) -> bool:
+        """Whether the optimizer asks for values of 𝓛 alone, so that no test need be traced."""
+        if self.optimizer in self.registered:
+            return not getattr(self.registered[self.optimizer], "needs_gradient", True)
+        return self.optimizer in WITHOUT_GRADIENT

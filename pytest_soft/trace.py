@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from math import isfinite
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self, TypeVar
 
 import numpy as np
 import pytest
 from _pytest.runner import runtestprotocol  # not public, but what pytest-rerunfailures uses too
 
-from pytest_soft.loss import OUTLIVED, LossError, parts_of
+from pytest_soft.loss import OUTLIVED, LossError, loss_of, parts_of
 from pytest_soft.run import RUN
 from pytest_soft.shortcut import Shortcut, forget_instance
 from softtape.errors import ParamError, TraceError
@@ -21,6 +21,7 @@ from softtape.tape import Readable, Reader, Tape, Traced, set_reader
 
 __all__ = [
     "AT_IMPORT",
+    "Measuring",
     "Sealed",
     "TraceFailure",
     "Traces",
@@ -50,6 +51,9 @@ class Sealed:
             f"what is computed from it there would stay constant in the fit.\n{self._instead}"
         )
 
+    def show(self, param: Readable, /) -> None:
+        """Let it pass: a text has no slope anyway."""
+
 
 AT_IMPORT = Sealed(
     "while test files are imported and collected",
@@ -67,7 +71,7 @@ def in_fixture(name: str, scope: str) -> Sealed:
 
 
 class Tracing:
-    """The recording of one test in progress.
+    """The recording of one test in progress; a context manager while it runs.
 
     Attributes
     ----------
@@ -89,6 +93,24 @@ class Tracing:
         self.graph: Graph | None = None
         self.problem: str | None = None
         self.losses: list[tuple[str, Any]] = []
+
+    def __enter__(self) -> Self:
+        """Record from now on."""
+        self.tape.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        """Close the tape."""
+        self.tape.__exit__(*error)
+
+    @property
+    def done(self) -> bool:
+        """Whether the test returned a loss."""
+        return self.graph is not None
+
+    def drop(self) -> None:
+        """Forget what it returned: it was skipped, or failed."""
+        self.graph = None
 
     def record(self, returned: Any) -> bool:
         """Take what the test returned; tell whether it is a loss, else why not is kept."""
@@ -119,6 +141,70 @@ class Tracing:
         return None
 
 
+class Measuring:
+    """The plain run of one test that cannot be traced; a context manager while it runs.
+
+    It answers for Params as they are, and notes which of them are read (see
+    :class:`softtape.tape.Reader`).
+
+    Attributes
+    ----------
+    read_values
+        Value of each Param that was read, by key.
+    loss
+        What the test returned; None until it has.
+    problem
+        Why what it returned is no loss.
+    """
+
+    def __init__(self, start: Callable[[Any], Any]) -> None:
+        """Run nothing yet; ``start`` gives the value of a Param."""
+        self.read_values: dict[str, Any] = {}
+        self.loss: float | None = None
+        self.problem: str | None = None
+        self._start = start
+        self._before: Reader | None = None
+
+    def __enter__(self) -> Self:
+        """Answer for Params from now on."""
+        self._before = set_reader(self)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Let the one before answer again."""
+        set_reader(self._before)
+
+    def read(self, param: Readable, /) -> Any:
+        """Return the value of ``param``."""
+        value = self._start(param)
+        self.read_values[param.key] = value
+        return value
+
+    def show(self, param: Readable, /) -> None:
+        """Take note of a Param that a text was made of: it may come back as a number."""
+        self.read(param)
+
+    @property
+    def done(self) -> bool:
+        """Whether the test returned a loss."""
+        return self.loss is not None
+
+    def drop(self) -> None:
+        """Forget what it returned: it was skipped, or failed."""
+        self.loss = None
+
+    def record(self, returned: Any) -> bool:
+        """Take what the test returned; tell whether it is a loss, else why not is kept."""
+        try:
+            self.loss, _ = loss_of(returned)
+        except LossError as error:
+            self.problem = str(error)
+        return self.done
+
+
+Running = TypeVar("Running", Tracing, Measuring)
+
+
 class TraceFailure(NamedTuple):
     """A test that could not be traced: its id and pytest's own account of why."""
 
@@ -146,7 +232,7 @@ class Traces:
 
     def __init__(self, session: pytest.Session, start: Callable[[Any], Any]) -> None:
         """Trace nothing yet."""
-        self._run = session.config.stash[RUN]
+        self._session_run = session.config.stash[RUN]
         self._start = start
         self._shortcut = Shortcut(session.config)
         self._boundary: _Boundary = _Boundary.from_parent(session, name="soft-fit")
@@ -171,40 +257,55 @@ class Traces:
             The recording, whose graph is None where the test was skipped or failed, and the
             failure if there was one.
         """
+        return self._run(item, following, lambda: Tracing(Tape(locate=locate, start=self._start)))
+
+    def measure(
+        self, item: pytest.Function, following: pytest.Item | None = None
+    ) -> tuple[Measuring, TraceFailure | None]:
+        """Run one test plainly, with fixtures as for a trace.
+
+        Returns
+        -------
+        tuple[Measuring, TraceFailure | None]
+            Its loss, None where the test was skipped or failed, and the failure if there was one.
+        """
+        return self._run(item, following, lambda: Measuring(self._start))
+
+    def _run(
+        self, item: pytest.Function, following: pytest.Item | None, begin: Callable[[], Running]
+    ) -> tuple[Running, TraceFailure | None]:
         following = following or self._boundary
         try:
-            tracing = Tracing(Tape(locate=locate, start=self._start))
-            with tracing.tape:
-                if self._shortcut.run(item, following, tracing.record):
-                    return tracing, None
+            with begin() as running:
+                if self._shortcut.run(item, following, running.record):
+                    return running, None
             forget_instance(item)
-            return self._by_protocol(item, following, locate)
+            return self._by_protocol(item, following, begin())
         finally:
             forget_instance(item)
 
     def _by_protocol(
-        self, item: pytest.Function, following: pytest.Item, locate: bool
-    ) -> tuple[Tracing, TraceFailure | None]:
-        tracing = Tracing(Tape(locate=locate, start=self._start))
-        self._run.record = tracing.record
+        self, item: pytest.Function, following: pytest.Item, running: Running
+    ) -> tuple[Running, TraceFailure | None]:
+        self._session_run.record = running.record
         try:
-            with tracing.tape:
+            with running:
                 reports = runtestprotocol(item, log=False, nextitem=following)
         finally:
-            self._run.record = None
-        if tracing.problem:
-            return tracing, TraceFailure(item.nodeid, f"the soft test {tracing.problem}")
+            self._session_run.record = None
+        if running.problem:
+            return running, TraceFailure(item.nodeid, f"the soft test {running.problem}")
         expected = any(hasattr(report, "wasxfail") for report in reports)
         # an unexpected pass of a strict xfail is a failed report of a test that did return
-        strict = tracing.graph is not None and any(r.when == "call" and r.failed for r in reports)
+        strict = running.done and any(r.when == "call" and r.failed for r in reports)
         if expected or strict:
-            tracing.graph = None
-            return tracing, None
+            running.drop()
+            return running, None
         failed = next((report for report in reports if report.failed), None)
         if failed is not None:
-            tracing.graph = None
-            return tracing, TraceFailure(item.nodeid, failed.longreprtext)
-        return tracing, None
+            running.drop()
+            return running, TraceFailure(item.nodeid, failed.longreprtext)
+        return running, None
 
 
 @contextmanager

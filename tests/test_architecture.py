@@ -48,6 +48,7 @@ ORDER = [
     "chunks",
     "lanes",
     "groups",
+    "terms",
     "components",
     "optimize",
     "statistics",

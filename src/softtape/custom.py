@@ -500,6 +500,9 @@ class _Refusing:
     def read(self, param: Readable, /) -> NoReturn:
         _refuse_around(self._custom, f"reads the Param declared at {param.where}")
 
+    def show(self, param: Readable, /) -> None:
+        """Let it pass: a text has no slope anyway."""
+
 
 def _refuse_around(custom: Custom, does: str) -> NoReturn:
     raise TraceError(

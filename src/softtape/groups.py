@@ -117,6 +117,8 @@ class Group:
         The operation for which the cases have to be run one by one; None where there is none.
     """
 
+    runs_tests = False  # graphs are run, not the program
+
     def __init__(
         self, template: Template, choice: EngineChoice, threads: int = 1, *, fleeting: bool = False
     ) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Container, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,23 +13,13 @@ from numpy.typing import NDArray
 
 from softtape.choice import EngineChoice, Kind, check_engine
 from softtape.chunks import threads_to_use
-from softtape.errors import SoftError
-from softtape.graph import Graph
-from softtape.groups import Case, CaseError, Group
+from softtape.groups import CaseError
 from softtape.singles import Share
+from softtape.terms import Members, ShapeOfProblemChanged, Term, TrialError
 
 __all__ = ["Layout", "Objective", "ShapeOfProblemChanged", "Term", "TrialError"]
 
-_MOST_PATHS = 32
-_PATIENCE = 8  # so many new paths in a row: a test that is not expected to repeat one
-
-
-class TrialError(Exception):
-    """A test cannot be evaluated at a trial point; its loss there counts as infinite."""
-
-
-class ShapeOfProblemChanged(SoftError):  # noqa: N818 -- an event to act on, not a user's error
-    """A test took a path that reaches a new Param, or that shows no residuals."""
+_MOST_PATHS = 32  # of groups that nothing is in any more
 
 
 @dataclass(frozen=True)
@@ -84,70 +74,6 @@ class Layout:
         return values
 
 
-class Term:
-    """One test's share of 𝓛.
-
-    Parameters
-    ----------
-    name
-        How messages call it (the test id).
-    graph
-        What it computed; the first output is its loss, a scalar.
-    trace
-        Runs the test at other values and returns its graph there. Called when a guard
-        broke. It may raise :class:`TrialError`.
-    weight
-        Factor of its loss in 𝓛, not negative.
-    """
-
-    __slots__ = ("_cases", "_new", "_trace", "name", "path", "starts", "traces", "weight")
-
-    def __init__(
-        self,
-        name: str,
-        graph: Graph,
-        trace: Callable[[Mapping[str, Any]], Graph],
-        weight: float = 1.0,
-    ) -> None:
-        """Start with the path of ``graph``."""
-        case = Case(graph, weight)
-        self.name = name
-        self.weight = weight
-        self.traces = 1
-        self._trace = trace
-        self._new = 0  # paths in a row that it had not taken before
-        self._cases: tuple[Case, ...] = (case,)  # one for each path known; takes less than a dict
-        self.starts = case.start
-        self.path: Hashable = case.template.path
-
-    @property
-    def paths(self) -> dict[Hashable, Case]:
-        """The paths known, the latest last."""
-        return {case.template.path: case for case in self._cases}
-
-    @property
-    def repeats(self) -> bool:
-        """Whether trying the paths it took before is expected to be cheaper than tracing."""
-        return self._new < _PATIENCE
-
-    def trace_again(self, inputs: Mapping[str, Any]) -> Hashable:
-        """Trace the test where the Params are ``inputs``, and return the path it takes."""
-        case = Case(self._trace(inputs), self.weight)
-        path = case.template.path
-        paths = self.paths
-        self._new = 0 if path in paths else self._new + 1
-        paths.pop(path, None)
-        paths[path] = case
-        if len(paths) > _MOST_PATHS:
-            del paths[next(p for p in paths if p not in (path, self.path))]
-        self._cases = tuple(paths.values())
-        self.starts = {**case.start, **self.starts}
-        self.traces += 1
-        if not case.template.graph.inputs.keys() <= inputs.keys():
-            raise ShapeOfProblemChanged(f"{self.name} took a path that reaches another Param")
-        return path
-
-
 class Objective:
     """The total loss 𝓛(θ) = Σ weight · loss, over tests in their given order.
 
@@ -183,8 +109,8 @@ class Objective:
         self.layout = layout
         self.last_failure: str | None = None
         self._may_trace = True
-        self._groups: dict[Hashable, Group] = {}
-        self._active: list[Group] | None = None
+        self._groups: dict[Hashable, Members] = {}
+        self._active: list[Members] | None = None
         for number, term in enumerate(terms):
             self._join(number, term.path)
 
@@ -192,6 +118,11 @@ class Objective:
     def has_residuals(self) -> bool:
         """Whether 𝓛 is visibly a sum of squares."""
         return all(group.has_residuals for group in self._in_order())
+
+    @property
+    def differentiable(self) -> bool:
+        """Whether 𝓛 has a gradient: no test has to be run plainly."""
+        return all(term.traced for term in self.terms)
 
     @property
     def alone(self) -> dict[str, str]:
@@ -268,7 +199,7 @@ class Objective:
             found.append(np.repeat(np.array(group.members, np.intp), each))
         return np.concatenate(found) if found else np.zeros(0, np.intp)
 
-    def _total(self, shares: Sequence[tuple[Group, Share]]) -> float:
+    def _total(self, shares: Sequence[tuple[Members, Share]]) -> float:
         total = 0.0
         for group, share in shares:
             known = share.total
@@ -277,27 +208,23 @@ class Objective:
 
     # ---- paths
 
-    def _join(self, number: int, path: Hashable) -> Group:
+    def _join(self, number: int, path: Hashable) -> Members:
         """Put a test into the group of a path."""
-        case = self.terms[number].paths[path]
-        group = self._groups.get(path)
-        if group is None:
-            found_later = self.terms[number].traces > 1
-            group = Group(case.template, self._choice, self._threads, fleeting=found_later)
-            self._groups[path] = group
-        group.add(number, case)
+        term = self.terms[number]
+        group = self._groups[path] = term.join(
+            number, path, self._groups.get(path), self._choice, self._threads
+        )
         self._active = None
-        self.terms[number].path = path
         return group
 
-    def _in_order(self) -> list[Group]:
+    def _in_order(self) -> list[Members]:
         """Return the groups in the order of their first tests, whatever happened before."""
         if self._active is None:
             groups = [group for group in self._groups.values() if group.members]
             self._active = sorted(groups, key=lambda group: group.members[0])
         return self._active
 
-    def _shares(self, kind: Kind, theta: NDArray[np.float64]) -> list[tuple[Group, Share]] | None:
+    def _shares(self, kind: Kind, theta: NDArray[np.float64]) -> list[tuple[Members, Share]] | None:
         """Return what each group contributes; None where a test cannot be evaluated."""
         try:
             return self._evaluated(kind, self.layout.unpack(theta))
@@ -307,7 +234,7 @@ class Objective:
             return None
 
     @np.errstate(all="ignore")
-    def _evaluated(self, kind: Kind, inputs: Mapping[str, Any]) -> list[tuple[Group, Share]]:
+    def _evaluated(self, kind: Kind, inputs: Mapping[str, Any]) -> list[tuple[Members, Share]]:
         """Return what each group contributes, each test on the path it takes there."""
         shares = [(group, self._share(group, kind, inputs, ())) for group in self._in_order()]
         for _, share in shares:
@@ -318,15 +245,17 @@ class Objective:
         return shares
 
     def _share(
-        self, group: Group, kind: Kind, inputs: Mapping[str, Any], trusted: Container[int]
+        self, group: Members, kind: Kind, inputs: Mapping[str, Any], trusted: Container[int]
     ) -> Share:
         if kind == "jacobian" and not group.has_residuals:
             raise ShapeOfProblemChanged("a test took a path that is no sum of squares")
+        if group.runs_tests and not self._may_trace:
+            raise CaseError(group.members[0], TrialError("it would have to be run"))
         return group.share(kind, inputs, trusted)
 
     def _settled(
-        self, kind: Kind, inputs: Mapping[str, Any], done: dict[Group, Share]
-    ) -> dict[Group, Share]:
+        self, kind: Kind, inputs: Mapping[str, Any], done: dict[Members, Share]
+    ) -> dict[Members, Share]:
         """Move tests until all guards hold, and return what each group contributes then."""
         tried: dict[int, set[Hashable]] = {}
         trusted: set[int] = set()
@@ -349,12 +278,12 @@ class Objective:
 
     def _move_broken(
         self,
-        group: Group,
+        group: Members,
         share: Share,
         inputs: Mapping[str, Any],
         tried: dict[int, set[Hashable]],
         trusted: set[int],
-    ) -> list[Group]:
+    ) -> list[Members]:
         """Move the tests whose guards broke to other paths; return the groups that changed."""
         if share.holds is None or share.holds.all():
             return []

@@ -253,6 +253,8 @@ class Param(ActsAsValue):
         return format(self._shown(), spec)
 
     def _shown(self) -> Any:
+        if _tape.reading is not None and not self.frozen:
+            _tape.reading.show(self)
         if self._value is None and isinstance(_tape.reading, _tape.Tape):
             return self._softtape_current()  # perhaps a blank while it is filled in
         return peek(self)

@@ -51,6 +51,9 @@ class Reader(Protocol):
         """Return what the program gets for ``param``."""
         ...
 
+    def show(self, param: Readable, /) -> None:
+        """Take note that the program made a text of the plain value of ``param``."""
+
 
 reading: Reader | None = None
 
@@ -100,6 +103,7 @@ class Tape:
         "others",
         "rows",
         "start",
+        "texts",
     )
 
     def __init__(self, *, locate: bool = False, start: Callable[[Any], Any] | None = None) -> None:
@@ -117,6 +121,9 @@ class Tape:
         self.locations: dict[int, tuple[Location, Any]] | None = {} if locate else None
         self._arrays: dict[int, tuple[Any, Any, int]] = {}
         self._before: Reader | None = None
+        self.texts = (
+            False  # whether a text was made of a value, which says nothing of where it goes
+        )
         self.depth = 0  # how many derivatives it lies inside of
 
     def __enter__(self) -> Self:
@@ -151,6 +158,10 @@ class Tape:
         traced = self.input(param.key, value)
         self._reads[id(param)] = (param, traced)  # the reference keeps the id from being reused
         return traced
+
+    def show(self, param: Readable, /) -> None:  # noqa: ARG002 -- see Reader
+        """Note that a text was made of a Param."""
+        self.texts = True
 
     def input(self, key: str, value: Any) -> Traced:
         """Return the input named ``key``, made on first use with ``value``."""

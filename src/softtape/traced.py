@@ -44,6 +44,7 @@ class Recorder(Protocol):
     locations: Any
     extend: Callable[[Iterable[int]], None]
     depth: int
+    texts: bool
 
     def record(
         self, primitive: Primitive, operands: Sequence[Any], attrs: dict[str, Any] | None
@@ -206,10 +207,12 @@ class Traced:
 
     def __str__(self) -> str:
         """Show the value."""
+        self._tape.texts = True
         return str(self._value)
 
     def __format__(self, spec: str) -> str:
         """Format the value."""
+        self._tape.texts = True
         return format(self._value, spec)
 
     def __divmod__(self, other: Any) -> Any:

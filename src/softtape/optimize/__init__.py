@@ -4,7 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from softtape.optimize.base import Bounds, Objective, Optimizer, State, Status
-from softtape.optimize.choose import OPTIMIZERS, choose
+from softtape.optimize.choose import OPTIMIZERS, WITHOUT_GRADIENT, choose
 from softtape.optimize.loop import Progress, Result, minimize
 from softtape.optimize.snapshot import Snapshot
 from softtape.optimize.whole import WholeRun, evaluated
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = [
     "LBFGS",
     "OPTIMIZERS",
+    "WITHOUT_GRADIENT",
     "Adam",
     "AdamState",
     "Bounds",
