@@ -13,7 +13,7 @@ import pytest
 
 from pytest_soft.collect import MARK, Options, may_assert, options_of
 from pytest_soft.run import RUN, Run
-from pytest_soft.settings import Settings, add_options
+from pytest_soft.settings import Settings, add_options, reports_wanted
 
 __all__: list[str] = []
 
@@ -209,8 +209,14 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         return  # only the controller sees all tests
     verdict = session.config.stash[RUN].verdict()
     quiet = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
-    if verdict is not None and not verdict.passed and session.exitstatus in quiet:
+    if verdict is None:
+        return
+    if not verdict.passed and session.exitstatus in quiet:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    if reports_wanted(session.config):
+        from pytest_soft.report.files import write_reports
+
+        write_reports(session, session.config.stash[RUN], verdict)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

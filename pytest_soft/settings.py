@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+import os
 from typing import Any, NamedTuple
 
 import pytest
 
-__all__ = ["Settings", "add_options", "runs_tests"]
+__all__ = ["STEP_SUMMARY", "Settings", "add_options", "reports_wanted", "runs_tests"]
 
 _OPTIMIZERS = (
     *("auto", "lm", "lbfgs", "adam", "gradient-descent"),
@@ -27,6 +28,10 @@ _NAMES = {
     "restarts": ("int", "N", "further starts to try, against local minima (default 0)"),
     "seed": ("int", "N", "fixes all randomness (default 0)"),
 }
+_REPORTS = {"json": "the verdict, the losses and the fit, as data (docs/report.schema.json)"}
+STEP_SUMMARY = "GITHUB_STEP_SUMMARY"
+"""The variable that names the file from which GitHub Actions takes the summary of a step."""
+
 _TYPES = {"float": float, "int": int, "string": str}
 
 
@@ -81,7 +86,8 @@ class Settings(NamedTuple):
             A value makes no sense; the message names it.
         """
         given = {name: config.getoption(f"soft_{name}") for name in _NAMES}
-        asked = bool(config.getoption("soft_fit")) or given["threshold"] is not None
+        reports = any(config.getoption(f"soft_{name}") for name in _REPORTS)
+        asked = bool(config.getoption("soft_fit")) or given["threshold"] is not None or reports
         asked = asked and runs_tests(config)
         for name in _NAMES:
             if given[name] is None:
@@ -153,6 +159,12 @@ def runs_tests(config: pytest.Config) -> bool:
     return not any(getattr(config.option, name, False) for name in options)
 
 
+def reports_wanted(config: pytest.Config) -> bool:
+    """Whether the run shall leave more behind than what it prints."""
+    files = any(config.getoption(f"soft_{name}") for name in _REPORTS)
+    return files or STEP_SUMMARY in os.environ or bool(getattr(config.option, "xmlpath", None))
+
+
 def add_options(parser: pytest.Parser) -> None:
     """Declare the options; all but the two switches are ini values as well."""
     group = parser.getgroup("soft", "soft tests: tests that return a loss")
@@ -174,6 +186,10 @@ def add_options(parser: pytest.Parser) -> None:
         default=False,
         help="with --soft-fit: 95 %% intervals of the Params by profile, which takes many refits",
     )
+    for name, text in _REPORTS.items():
+        group.addoption(
+            f"--soft-{name}", dest=f"soft_{name}", default=None, metavar="FILE", help=text
+        )
     for name, (kind, metavar, text) in _NAMES.items():
         group.addoption(
             f"--soft-{name.replace('_', '-')}",

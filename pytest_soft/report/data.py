@@ -1,0 +1,61 @@
+"""All that a run has to say, as plain data: what the reports for machines and pages render."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from pytest_soft.summary import FitSummary
+from pytest_soft.verdict import TestLoss, Verdict
+
+__all__ = ["FORMAT", "VERSION", "run_data"]
+
+FORMAT = "pytest-soft report"
+VERSION = 1
+
+
+def run_data(
+    verdict: Verdict,
+    tests: Mapping[str, TestLoss],
+    fit: FitSummary | None,
+    *,
+    exit_status: int,
+) -> dict[str, Any]:
+    """Return dicts, lists, texts, truths and finite numbers, as ``report.schema.json`` has them.
+
+    Parameters
+    ----------
+    verdict
+        What was decided.
+    tests
+        What was measured, by test id.
+    fit
+        What the fit has to say, if there was one.
+    exit_status
+        What pytest tells the shell.
+    """
+    data = {
+        "format": FORMAT,
+        "version": VERSION,
+        "exit_status": int(exit_status),
+        "verdict": verdict._asdict(),
+        "tests": [_test(name, test) for name, test in sorted(tests.items())],
+        "fit": None if fit is None else fit.to_dict(),
+    }
+    return {key: _finite(value) for key, value in data.items()}
+
+
+def _test(name: str, test: TestLoss) -> dict[str, Any]:
+    return {"id": name, **test._asdict(), "passed": not (test.failed or test.error)}
+
+
+def _finite(value: Any) -> Any:
+    """Return data that JSON has: NaN and inf, which it has not, become null."""
+    if isinstance(value, Mapping):
+        return {str(key): _finite(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(part) for part in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
