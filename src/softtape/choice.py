@@ -35,14 +35,22 @@ class EngineChoice:
     ----------
     engine
         ``auto``, ``numpy`` or ``numba``.
+
+    Attributes
+    ----------
+    settled
+        Whether numba is to run whatever it can; None while that is open.
     """
 
     def __init__(self, engine: str = "auto") -> None:
         """Start with nothing paid; what is imported already costs nothing."""
         loaded = "softtape.engines._interpreter" in sys.modules
-        self._price = float("inf") if engine == "numpy" or not fast.available() else _PRICE
-        self._compiled = self._price == _PRICE and (engine == "numba" or loaded)
+        self.settled: bool | None = None
         self._paid = 0.0
+        if engine == "numpy" or not fast.available():
+            self.settled = False
+        elif engine == "numba" or loaded:
+            self.settled = True
 
     def compiled(self, kind: Kind, nodes: int, cases: int, *, built: bool) -> bool:
         """Whether numba is to run this evaluation of a group that it can run.
@@ -56,11 +64,12 @@ class EngineChoice:
         built
             Whether numpy's program for it has been made.
         """
-        if not self._compiled:
+        if self.settled is None:
             each = _CALL + _LANE * cases + (0.0 if built else _BUILD)
             self._paid += _SWEEPS[kind] * nodes * each
-            self._compiled = self._paid >= self._price
-        return self._compiled
+            if self._paid >= _PRICE:
+                self.settled = True
+        return self.settled is True
 
 
 def check_engine(engine: str) -> None:

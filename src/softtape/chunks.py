@@ -6,11 +6,7 @@ programs need not change while cases come and go.
 
 from __future__ import annotations
 
-import os
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
-from functools import cache
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -18,6 +14,7 @@ from numpy.typing import NDArray
 
 from softtape.choice import Kind
 from softtape.engines.numpy import Program, Workspace
+from softtape.engines.threads import in_threads
 from softtape.graph import CONSTANT, Graph, same_value
 from softtape.singles import Share
 from softtape.transforms.batch import (
@@ -31,7 +28,7 @@ from softtape.transforms.batch import (
 )
 from softtape.transforms.fuse import fuse
 
-__all__ = ["Lanes", "merged", "threads_to_use"]
+__all__ = ["Lanes", "merged"]
 
 Floats: TypeAlias = NDArray[np.float64]
 
@@ -143,47 +140,6 @@ class Lanes:
         return np.concatenate([part, *[part[:1]] * missing]) if missing else part
 
 
-@cache
-def _pool() -> ThreadPoolExecutor:
-    """Return the threads that run chunks; numpy releases the GIL while it computes."""
-    return ThreadPoolExecutor(thread_name_prefix="softtape")
-
-
-def threads_to_use() -> int:
-    """Return ``OMP_NUM_THREADS``, as for numpy's own linear algebra, else the processors there."""
-    wanted = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
-    if wanted.isdecimal() and int(wanted):
-        return int(wanted)
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _in_threads(count: int, tasks: int, run: Callable[[int, int], None]) -> None:
-    """Call ``run(thread, task)`` for each task; a thread that is done takes the next one."""
-    left = deque(range(tasks))
-
-    def take() -> int | None:
-        try:
-            return left.popleft()
-        except IndexError:
-            return None
-
-    def work(thread: int) -> None:
-        with np.errstate(all="ignore"):  # numpy keeps this per thread
-            for task in iter(take, None):
-                run(thread, task)
-
-    others = [_pool().submit(work, thread) for thread in range(1, count)]
-    try:
-        work(0)
-    finally:
-        left.clear()
-        wait(others)
-    for other in others:
-        other.result()
-
-
 def _same_as(a: Any, b: Any) -> bool:
     if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
         return a.tobytes() == b.tobytes()  # their dtypes and shapes are part of the signature
@@ -226,9 +182,10 @@ class _Compiled:
         shares: list[Any] = [None] * len(chunks)
 
         def run(thread: int, task: int) -> None:
-            shares[task] = self._run(shared, chunks[task], thread)
+            with np.errstate(all="ignore"):  # numpy keeps this per thread
+                shares[task] = self._run(shared, chunks[task], thread)
 
-        _in_threads(min(threads, len(chunks), useful), len(chunks), run)
+        in_threads(min(threads, len(chunks), useful), len(chunks), run)
         return shares
 
     def _bind(self, chunk: _Chunk) -> list[Any]:
@@ -250,14 +207,15 @@ class _Compiled:
         bound = self._bind(chunk) if chunk.bound is None else chunk.bound
         outputs = self._program.compute(shared, bound, workspace, True)
         assert outputs is not None  # guards are looked at below, case by case
-        n = len(chunk.weights)
+        weights = chunk.weights
+        n = len(weights)
         holds = None
         if self._guards:
             holds = self._holding(outputs[len(outputs) - len(self._guards) :], n)
         if self._kind == "jacobian":
-            return self._rows(outputs, chunk.weights, holds)
-        losses = outputs[0][:n]
-        total = float(chunk.weights.dot(losses))
+            return self._rows(outputs, weights, holds)
+        losses = outputs[0] if n == self._width else outputs[0][:n]
+        total = float(weights.dot(losses))
         if self._kind == "value":
             return Share(losses.copy(), holds, total=total)
         gradient = {

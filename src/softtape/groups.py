@@ -130,6 +130,7 @@ class Group:
         self._weights: Floats | None
         self._template = template
         self._lanes: Lanes | CompiledLanes | None = None
+        self._lanes_compiled = False
         self.alone: str | None = None
         self._choice = choice
         self._built: set[Kind] = set()  # the kinds for which numpy has programs
@@ -194,10 +195,22 @@ class Group:
         CaseError
             A case cannot be evaluated there.
         """
-        compiled = self._compiled(kind)
-        if self._worth_joining(kind, compiled=compiled):
+        settled = self._choice.settled if self._can_compile else False
+        compiled = self._compiled(kind) if settled is None else settled
+        if compiled and len(self.cases) > 1:
             try:
-                return self._together(kind, inputs, compiled=compiled)
+                return self._together(kind, inputs, compiled=True)
+            except _FAILURES:
+                pass
+        with np.errstate(all="ignore"):  # the kernels do not warn
+            return self._by_numpy(kind, inputs, trusted, compiled=compiled)
+
+    def _by_numpy(
+        self, kind: Kind, inputs: Mapping[str, Any], trusted: Container[int], *, compiled: bool
+    ) -> Share:
+        if not compiled and self._worth_joining(kind):
+            try:
+                return self._together(kind, inputs, compiled=False)
             except CannotBatchError as error:
                 self.alone = str(error)
             except _FAILURES:
@@ -213,10 +226,8 @@ class Group:
                 raise CaseError(member, error) from error
         return shares[0] if len(shares) == 1 else merged(shares)
 
-    def _worth_joining(self, kind: Kind, *, compiled: bool) -> bool:
-        """Whether the cases are to be run together."""
-        if compiled:
-            return len(self.cases) > 1
+    def _worth_joining(self, kind: Kind) -> bool:
+        """Whether the cases are to be run together by numpy."""
         if self.alone is not None or len(self.cases) <= self._least:
             return False
         return kind not in self._unasked or len(self.cases) >= _MANY
@@ -232,9 +243,7 @@ class Group:
         return can_compile(self._template.graph)
 
     def _compiled(self, kind: Kind) -> bool:
-        """Whether numba is to run this evaluation."""
-        if not self._can_compile:
-            return False
+        """Whether numba, which can run it, is to do so this time."""
         built = kind in self._built
         self._built.add(kind)
         nodes = len(self._template.graph)
@@ -242,10 +251,11 @@ class Group:
 
     def _together(self, kind: Kind, inputs: Mapping[str, Any], *, compiled: bool) -> Share:
         lanes = self._lanes
-        if self._stale or lanes is None or isinstance(lanes, CompiledLanes) != compiled:
-            if lanes is None or isinstance(lanes, CompiledLanes) != compiled:
+        if self._stale or lanes is None or compiled != self._lanes_compiled:
+            if lanes is None or compiled != self._lanes_compiled:
                 made = CompiledLanes if compiled else Lanes
                 self._lanes = lanes = made(self._template.graph, self._threads)
+                self._lanes_compiled = compiled
             lanes.fill(self.cases)
             self._stale = False
         return lanes.share(kind, inputs, self._template.form if kind == "jacobian" else None)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softtape.choice import Kind
-from softtape.engines.fast import LaneProgram
+from softtape.engines.fast_lanes import LaneProgram
 from softtape.graph import CONSTANT, Graph
 from softtape.singles import Share
 from softtape.transforms.batch import stacked_constants
@@ -17,6 +17,8 @@ from softtape.transforms.batch import stacked_constants
 __all__ = ["CompiledLanes"]
 
 Floats: TypeAlias = NDArray[np.float64]
+
+_LEFT_OUT: Floats = np.zeros(0)  # the losses, where their total is all that is asked for
 
 
 class _Case(Protocol):
@@ -65,6 +67,8 @@ class CompiledLanes:
         self._columns = np.array(list(columns.values()), float).reshape(len(columns), len(cases))
         self._weights = weights = np.array([case.weight for case in cases], float)
         self._distinct = weights[:1] if (weights == weights[0]).all() else weights
+        for program in self._programs.values():
+            program.bind(self._columns, self._distinct)
 
     def _as_recorded(self, number: int, value: Any) -> bool:
         """Whether a constant is, to the bit, the one in the graph."""
@@ -72,28 +76,29 @@ class CompiledLanes:
 
     def share(self, kind: Kind, inputs: Mapping[str, Any], form: tuple[Graph, Any] | None) -> Share:
         """Return what the cases contribute; ``form`` are their residuals, if they have any."""
-        weights = self._weights
-        if kind == "value":
-            made = self._program(self._graph, kind).values(inputs, self._columns)
-            return Share(made.outputs[0], made.holds)
         if kind == "gradient":
-            made = self._program(self._graph, kind).gradient(inputs, self._columns, self._distinct)
-            return Share(made.outputs[0], made.holds, made.gradient or {}, total=made.total)
+            program = self._programs.get(False) or self._program(self._graph, kind)
+            _, holds, total, gradient, _ = program.gradient(inputs)
+            return Share(_LEFT_OUT, holds, gradient or {}, total=total)
+        if kind == "value":
+            made = self._program(self._graph, kind).values(inputs)
+            return Share(made.outputs[0], made.holds)
         assert form is not None
-        made = self._program(form[0], kind).jacobian(inputs, self._columns)
+        made = self._program(form[0], kind).jacobian(inputs)
         assert made.jacobian is not None
-        roots = np.sqrt(weights)
+        roots = np.sqrt(self._weights)
         residuals = np.ravel((made.outputs * roots).T)
         rows = {
             key: np.reshape((made.jacobian[:, i] * roots).T, (-1, 1))
             for i, key in enumerate(self._graph.inputs)
         }
-        return Share(np.zeros(len(weights)), made.holds, residuals=residuals, rows=rows)
+        return Share(np.zeros(len(roots)), made.holds, residuals=residuals, rows=rows)
 
     def _program(self, graph: Graph, kind: Kind) -> LaneProgram:
         of_residuals = kind == "jacobian"
         program = self._programs.get(of_residuals)
         if program is None:
             program = LaneProgram(graph, self._varying, self._threads)
+            program.bind(self._columns, self._distinct)
             self._programs[of_residuals] = program
         return program

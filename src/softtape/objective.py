@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softtape.choice import EngineChoice, Kind, check_engine
-from softtape.chunks import threads_to_use
+from softtape.engines.threads import threads_to_use
 from softtape.groups import CaseError
 from softtape.singles import Share
 from softtape.terms import Members, ShapeOfProblemChanged, Term, TrialError
@@ -91,7 +91,7 @@ class Objective:
         ``auto``, ``numpy`` or ``numba``; see :mod:`softtape.choice`.
     threads
         How many threads may run chunks of tests at the same time; by default as many as
-        :func:`softtape.chunks.threads_to_use` says. The results are the same, bit by bit.
+        :func:`softtape.engines.threads.threads_to_use` says. The results are the same, bit by bit.
     """
 
     def __init__(
@@ -154,10 +154,10 @@ class Objective:
         shares = self._shares("gradient", theta)
         if shares is None:
             return np.inf, np.full(theta.shape, np.nan)
-        gradient = np.zeros(theta.shape)
+        gradient, places = np.zeros(theta.shape), self.layout.places
         for _, share in shares:
             for key, part in share.gradient.items():
-                place = self.layout.places[key]
+                place = places[key]
                 gradient[place] += part if type(place) is int else part.ravel()
         return self._total(shares), gradient
 
@@ -233,10 +233,10 @@ class Objective:
                 self.last_failure = f"{self.terms[error.member].name}: {error}"
             return None
 
-    @np.errstate(all="ignore")
     def _evaluated(self, kind: Kind, inputs: Mapping[str, Any]) -> list[tuple[Members, Share]]:
         """Return what each group contributes, each test on the path it takes there."""
-        shares = [(group, self._share(group, kind, inputs, ())) for group in self._in_order()]
+        groups = self._in_order() if self._active is None else self._active
+        shares = [(group, self._share(group, kind, inputs, ())) for group in groups]
         for _, share in shares:
             if share.holds is not None:
                 done = self._settled(kind, inputs, dict(shares))
@@ -249,10 +249,11 @@ class Objective:
     ) -> Share:
         if kind == "jacobian" and not group.has_residuals:
             raise ShapeOfProblemChanged("a test took a path that is no sum of squares")
-        if group.runs_tests and not self._may_trace:
+        if not self._may_trace and group.runs_tests:
             raise CaseError(group.members[0], TrialError("it would have to be run"))
         return group.share(kind, inputs, trusted)
 
+    @np.errstate(all="ignore")
     def _settled(
         self, kind: Kind, inputs: Mapping[str, Any], done: dict[Members, Share]
     ) -> dict[Members, Share]:

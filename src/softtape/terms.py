@@ -244,6 +244,7 @@ class _Plain:
         if kind != "value":
             raise SoftError(f"{self._term.name} has no gradient: {self._term.refusal}")
         try:
-            return Share(np.array([self._term.loss(inputs)]))
+            with np.errstate(all="ignore"):
+                return Share(np.array([self._term.loss(inputs)]))
         except TrialError as error:
             raise CaseError(member, error) from error

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from softtape import chunks
+from softtape.engines.threads import threads_to_use
 from softtape.objective import Layout, Objective, Term
 from softtape.tape import Tape
 
@@ -109,13 +110,13 @@ def test_what_depends_on_no_case_is_computed_once_for_all_chunks():
 @pytest.mark.parametrize(("given", "threads"), [("3", 3), ("2,1", 2), ("1", 1)])
 def test_the_number_of_threads_is_that_of_numpys_own(monkeypatch, given, threads):
     monkeypatch.setenv("OMP_NUM_THREADS", given)
-    assert chunks.threads_to_use() == threads
+    assert threads_to_use() == threads
 
 
 @pytest.mark.parametrize("given", ["", "0", "many"])
 def test_without_a_number_as_many_threads_as_processors(monkeypatch, given):
     monkeypatch.setenv("OMP_NUM_THREADS", given)
-    assert chunks.threads_to_use() >= 1
+    assert threads_to_use() >= 1
 
 
 def test_tests_without_a_batching_rule_are_listed():

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from softtape.engines import fast
+from softtape.engines import fast, fast_lanes
 from softtape.lanes import CompiledLanes
 from softtape.objective import Layout, Objective, Term
 from softtape.tape import Tape
@@ -95,8 +95,8 @@ def test_each_program_as_by_numpy(name, cases):
 
 @pytest.mark.parametrize("name", ["sine", "two uses", "sum", "branches"])
 def test_blocks_and_chunks_of_any_length(name, monkeypatch):
-    monkeypatch.setattr(fast, "_MOST_LANES", 8)
-    monkeypatch.setattr(fast, "_WORK", 100)  # a block is a chunk
+    monkeypatch.setattr(fast_lanes, "_MOST_LANES", 8)
+    monkeypatch.setattr(fast_lanes, "_WORK", 100)  # a block is a chunk
     for cases in (7, 8, 9, 33):
         ours, theirs = (
             Objective(suite(PROGRAMS[name], cases), LAYOUT, e) for e in ("numba", "numpy")
@@ -120,7 +120,7 @@ def test_more_params_than_residuals():
 
 
 def test_the_same_bits_by_one_thread_and_two(monkeypatch):
-    monkeypatch.setattr(fast, "_WORK", 1000)
+    monkeypatch.setattr(fast_lanes, "_WORK", 1000)
     results = []
     for threads in (1, 2, 2):
         problem = Objective(suite(PROGRAMS["two uses"], 1700), LAYOUT, "numba", threads)

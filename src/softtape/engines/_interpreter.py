@@ -34,6 +34,8 @@ from softtape.engines._plans import (
 
 __all__ = [
     "APPLY",
+    "FORWARD",
+    "GRADIENT",
     "cotangents_of_chunk",
     "gradient_of_chunk",
     "run_single",
@@ -48,6 +50,58 @@ _intrinsic: Any = _untyped
 
 APPLY = _rows.apply.address
 """Where the compiled table of operations lies; given to the kernels, which need not contain it."""
+
+
+
+def _frame(*names: str) -> np.dtype[Any]:
+    return np.dtype([(name, np.int64) for name in names])
+
+
+FORWARD = _frame(
+    *("apply", "instructions", "length", "outputs", "output_count"),
+    *("guards", "expected", "guard_count", "shared", "border", "border_count"),
+    *("columns", "column_count", "cases", "results", "holds", "width", "rows"),
+)
+"""What running a list of instructions needs to know: counts, and addresses of arrays.
+
+numba takes a number in a hundredth of a microsecond, an array in a third of one. These are
+
+instructions, guards, expected
+    The instructions, shape (length, 5); the rows of the guards, and what these must be.
+outputs
+    The rows of the outputs that are wanted.
+shared, border
+    The values of the nodes that are equal in all cases; which of them are used by others: they go
+    to the rows behind the columns.
+columns
+    The constants that differ, shape (column_count, cases), which go to the first rows.
+results, holds
+    Where outputs, shape (output_count, cases), and whether all guards hold, shape (cases,), go.
+width, rows
+    How many lanes a block has, and how many rows.
+"""
+
+GRADIENT = _frame("steps", "length", "seed", "pinned", "total", "weights", "weight_count")
+"""The same of a gradient: the steps, the slot of the output, how many nodes are pinned, the slot
+where outputs are summed, and the weights, as many as cases or a single one."""
+
+
+def _at(dtype: Any) -> Any:
+    """Make a function that returns the array of a shape that lies at an address."""
+
+    @_intrinsic
+    def pointer(context: Any, address: Any) -> Any:
+        def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            return builder.inttoptr(args[0], context.get_value_type(signature.return_type))
+
+        return types.CPointer(dtype)(types.int64), build
+
+    return _inline(lambda address, shape: numba.carray(pointer(address), shape))
+
+
+_floats_at, _counts_at, _bytes_at = _at(types.float64), _at(types.uint64), _at(types.uint8)
+_forward_at = _at(numba.from_dtype(FORWARD))
+_gradient_at = _at(numba.from_dtype(GRADIENT))
 
 
 @_intrinsic
@@ -252,10 +306,12 @@ def _fill(c: Any, start: int, n: int, value: float) -> None:
 
 @_inline
 def _sum(c: Any, start: int, n: int) -> float:
-    total = 0.0
-    for j in range(n):
-        total += c[start + j]
-    return total
+    """Sum a multiple of eight lanes, in an order that gives the processor eight sums at a time."""
+    a = b = d = e = f = g = h = k = 0.0
+    for j in range(start, start + n, _EIGHT):
+        a, b, d, e = a + c[j], b + c[j + 1], d + c[j + 2], e + c[j + 3]
+        f, g, h, k = f + c[j + 4], g + c[j + 5], h + c[j + 6], k + c[j + 7]
+    return ((a + b) + (d + e)) + ((f + g) + (h + k))
 
 
 @_inline
@@ -265,124 +321,125 @@ def _padded(n: Any) -> Any:
 
 
 @_inline
-def _values(apply: int, forward: Any, cases: Any, block: int, n: int, v: Any, width: int) -> None:
+def _fill_border(frame: Any, v: Any) -> None:
+    """Give the values that are equal in all cases to each lane."""
+    shared = _floats_at(frame.shared, 1)
+    border = _counts_at(frame.border, frame.border_count)
+    width = np.uint64(frame.width)
+    for k in range(np.uint64(frame.border_count)):
+        _fill(v, (np.uint64(frame.column_count) + k) * width, width, shared[border[k]])
+
+
+@_inline
+def _values(frame: Any, block: int, n: int, v: Any) -> None:
     """Bring in a block of cases, run it, check its guards, and write down its outputs."""
-    instructions, outputs, guards, expected = forward
-    columns, results, holds = cases
-    for k in range(np.uint64(len(columns))):
+    cases, width = np.uint64(frame.cases), np.uint64(frame.width)
+    columns = _floats_at(frame.columns, 1)
+    for k in range(np.uint64(frame.column_count)):
         for j in range(n):
-            v[k * width + j] = columns[k, block + j]
-    _forward(apply, instructions, v, width, _padded(n))
-    for k in range(np.uint64(len(outputs))):
+            v[k * width + j] = columns[k * cases + block + j]
+    instructions = _counts_at(frame.instructions, (frame.length, 5))
+    _forward(frame.apply, instructions, v, width, _padded(n))
+    outputs, results = _counts_at(frame.outputs, 1), _floats_at(frame.results, 1)
+    for k in range(np.uint64(frame.output_count)):
         o = outputs[k] * width
         for j in range(n):
-            results[k, block + j] = v[o + j]
-    for k in range(np.uint64(len(guards))):
+            results[k * cases + block + j] = v[o + j]
+    guards, expected = _counts_at(frame.guards, 1), _floats_at(frame.expected, 1)
+    holds = _bytes_at(frame.holds, 1)
+    for k in range(np.uint64(frame.guard_count)):
         o, wanted = guards[k] * width, expected[k]
         for j in range(n):
             x = v[o + j]
-            holds[block + j] &= x == wanted or (x != x and wanted != wanted)
+            holds[block + j] &= np.uint8(x == wanted or (x != x and wanted != wanted))
 
 
 @_jit
-def values_of_chunk(
-    apply: int, forward: Any, cases: Any, start: int, stop: int, v: Any, width: int
-) -> None:
+def values_of_chunk(frame: int, start: int, stop: int, v: int) -> None:
     """Compute the outputs of the cases from ``start`` to ``stop``, block after block.
 
     Parameters
     ----------
-    apply
-        `APPLY`.
-    forward
-        The instructions, the rows of the outputs and of the guards, and what these must be.
-    cases
-        The columns of constants, shape (columns, cases), which go to the first rows; where
-        outputs, shape (outputs, cases), and whether all guards hold are written.
+    frame
+        Address of a `FORWARD`.
     start, stop
         Which cases.
     v
-        Rows of values, ``width`` lanes each; those equal in all cases are filled in.
-    width
-        How many lanes a block has.
+        Address of the rows of values.
     """
-    for block in range(start, stop, width):
-        _values(apply, forward, cases, block, min(width, stop - block), v, width)
+    f = _forward_at(frame, 1)[0]
+    values = _floats_at(v, f.rows * f.width)
+    first, last, width = np.uint64(start), np.uint64(stop), np.uint64(f.width)
+    _fill_border(f, values)
+    for block in range(first, last, width):
+        _values(f, block, min(width, last - block), values)
 
 
 @_jit
 def gradient_of_chunk(
-    apply: int,
-    forward: Any,
-    cases: Any,
-    start: int,
-    stop: int,
-    v: Any,
-    width: int,
-    backward: Any,
-    weights: Any,
-    c: Any,
-    sums: Any,
+    frame: int, start: int, stop: int, v: int, backward: int, c: int, sums: int
 ) -> None:
-    """Compute outputs as `values_of_chunk`, and sums over all cases, lane after lane.
+    """Run as `values_of_chunk`, and sum over all cases, lane after lane.
 
     The weighted first outputs are summed in ``sums[0]``, the cotangents of the pinned nodes
-    that this gives in those that follow. ``backward`` are the steps, and the slot of the output.
+    that this gives in those that follow. ``backward``, ``c`` and ``sums`` are the addresses of a
+    `GRADIENT`, of the slots of derivatives, and of the sums.
     """
-    steps, seed = backward
-    pinned = np.uint64(len(sums)) - np.uint64(1)
-    _fill(c, np.uint64(0), pinned * width, 0.0)
-    total = np.zeros(width)
-    for block in range(start, stop, width):
-        n = min(width, stop - block)
-        _values(apply, forward, cases, block, n, v, width)
-        o, place = forward[1][0] * width, seed * width
+    f, b = _forward_at(frame, 1)[0], _gradient_at(backward, 1)[0]
+    values, slots, made = _floats_at(v, 1), _floats_at(c, 1), _floats_at(sums, 1)
+    first, last, width = np.uint64(start), np.uint64(stop), np.uint64(f.width)
+    steps, weights = _counts_at(b.steps, (b.length, 6)), _floats_at(b.weights, 1)
+    pinned, seed = np.uint64(b.pinned), np.uint64(b.seed)
+    output = _counts_at(f.outputs, 1)[0] * width
+    most = _padded(min(width, last - first))
+    total, place = np.uint64(b.total) * width, seed * width
+    _fill(slots, total, most, 0.0)
+    for k in range(pinned):
+        _fill(slots, k * width, most, 0.0)
+    _fill_border(f, values)
+    for block in range(first, last, width):
+        n = min(width, last - block)
+        _values(f, block, n, values)
         if seed >= pinned:  # else the sum over cases goes on
-            _fill(c, place, width, 0.0)  # also in lanes without a case
-        if weights.size == 1:
+            _fill(slots, place, _padded(n), 0.0)  # also in lanes without a case
+        if b.weight_count == 1:
             for j in range(n):
-                total[j] += v[o + j]
+                slots[total + j] += values[output + j]
             for j in range(n):
-                c[place + j] += weights[0]
+                slots[place + j] += weights[0]
         else:
             for j in range(n):
-                total[j] += weights[block + j] * v[o + j]
+                slots[total + j] += weights[block + j] * values[output + j]
             for j in range(n):
-                c[place + j] += weights[block + j]
-        _sweep(steps, v, c, width, _padded(n), np.uint64(1))
-    sums[0] = _sum(total, np.uint64(0), width) * (weights[0] if weights.size == 1 else 1.0)
+                slots[place + j] += weights[block + j]
+        _sweep(steps, values, slots, width, _padded(n), np.uint64(1))
+    made[0] = _sum(slots, total, most) * (weights[0] if b.weight_count == 1 else 1.0)
     for k in range(pinned):
-        sums[np.uint64(1) + k] = _sum(c, k * width, width)
+        made[np.uint64(1) + k] = _sum(slots, k * width, most)
 
 
 @_jit
 def tangents_of_chunk(
-    apply: int,
-    forward: Any,
-    cases: Any,
-    start: int,
-    stop: int,
-    v: Any,
-    width: int,
-    onward: Any,
-    seeds: Any,
-    c: Any,
-    tangents: Any,
+    frame: int, start: int, stop: int, v: int, onward: Any, seeds: Any, c: Any, tangents: Any
 ) -> None:
-    """Compute outputs as `values_of_chunk`, and their tangents, shape (outputs, k, cases).
+    """Run as `values_of_chunk`, and give the outputs' tangents, shape (outputs, k, cases).
 
     ``seeds`` are the tangents of the nodes the plan starts from, shape (nodes, k); ``onward`` are
     the steps, and the slots of the outputs, -1 for one that does not move.
     """
+    f = _forward_at(frame, 1)[0]
+    values = _floats_at(v, f.rows * f.width)
+    first, last, width = np.uint64(start), np.uint64(stop), np.uint64(f.width)
     steps, slots = onward
     directions = np.uint64(seeds.shape[1])
+    _fill_border(f, values)
     for k in range(np.uint64(len(seeds))):
         for d in range(directions):
             _fill(c, (k * directions + d) * width, width, seeds[k, d])
-    for block in range(start, stop, width):
-        n = min(width, stop - block)
-        _values(apply, forward, cases, block, n, v, width)
-        _sweep(steps, v, c, width, _padded(n), directions)
+    for block in range(first, last, width):
+        n = min(width, last - block)
+        _values(f, block, n, values)
+        _sweep(steps, values, c, width, _padded(n), directions)
         for k in range(np.uint64(len(slots))):
             if slots[k] >= 0:
                 for d in range(directions):
@@ -393,33 +450,28 @@ def tangents_of_chunk(
 
 @_jit
 def cotangents_of_chunk(
-    apply: int,
-    forward: Any,
-    cases: Any,
-    start: int,
-    stop: int,
-    v: Any,
-    width: int,
-    backward: Any,
-    c: Any,
-    cotangents: Any,
+    frame: int, start: int, stop: int, v: int, backward: Any, c: Any, cotangents: Any
 ) -> None:
-    """Compute outputs as `values_of_chunk`, and what pinned nodes add to each of them.
+    """Run as `values_of_chunk`, and give what pinned nodes add to each of the outputs.
 
     Its shape is (outputs, pinned, cases). ``backward`` are the steps of all outputs, where those
     of each output end, and the slot of each output.
     """
+    f = _forward_at(frame, 1)[0]
+    values = _floats_at(v, f.rows * f.width)
+    first, last, width = np.uint64(start), np.uint64(stop), np.uint64(f.width)
     steps, ends, seeds = backward
     pinned = np.uint64(cotangents.shape[1])
-    for block in range(start, stop, width):
-        n = min(width, stop - block)
-        _values(apply, forward, cases, block, n, v, width)
+    _fill_border(f, values)
+    for block in range(first, last, width):
+        n = min(width, last - block)
+        _values(f, block, n, values)
         begin = np.int64(0)
         for k in range(np.uint64(len(ends))):
             _fill(c, np.uint64(0), pinned * width, 0.0)
             place = seeds[k] * width
             _fill(c, place, width, 1.0)
-            _sweep(steps[begin : ends[k]], v, c, width, _padded(n), np.uint64(1))
+            _sweep(steps[begin : ends[k]], values, c, width, _padded(n), np.uint64(1))
             begin = ends[k]
             for i in range(pinned):
                 for j in range(n):
