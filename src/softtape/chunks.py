@@ -176,8 +176,10 @@ class _Compiled:
     def run_all(self, inputs: Mapping[str, Any], threads: int) -> list[Share]:
         """Return what each chunk contributes."""
         shared, chunks = self._program.before(inputs), self.chunks
+        if len(chunks) == 1:
+            return [self._run(shared, chunks[0], 0)]
         useful = len(chunks) * self._program.steps // _WORTH_A_THREAD
-        if threads <= 1 or len(chunks) == 1 or useful <= 1:
+        if threads <= 1 or useful <= 1:
             return [self._run(shared, chunk, 0) for chunk in chunks]
         shares: list[Any] = [None] * len(chunks)
 
@@ -222,7 +224,7 @@ class _Compiled:
             key: g.copy() if isinstance(g, np.ndarray) else g
             for key, g in zip(self._keys, outputs[1:], strict=False)
         }
-        return Share(_LEFT_OUT, holds, gradient, total=total)
+        return Share(_LEFT_OUT, holds, gradient, total)
 
     def _holding(self, values: Sequence[Any], n: int) -> NDArray[np.bool_]:
         """Tell for which cases all guards hold."""

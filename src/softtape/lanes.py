@@ -79,7 +79,7 @@ class CompiledLanes:
         if kind == "gradient":
             program = self._programs.get(False) or self._program(self._graph, kind)
             _, holds, total, gradient, _ = program.gradient(inputs)
-            return Share(_LEFT_OUT, holds, gradient or {}, total=total)
+            return Share(_LEFT_OUT, holds, gradient or {}, total)
         if kind == "value":
             made = self._program(self._graph, kind).values(inputs)
             return Share(made.outputs[0], made.holds)

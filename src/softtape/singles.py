@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from functools import cached_property, partial
+from types import MappingProxyType
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -25,8 +25,9 @@ __all__ = ["Share", "Single", "can_compile", "make_single"]
 
 Floats: TypeAlias = NDArray[np.float64]
 
+_NONE: Mapping[str, Any] = MappingProxyType({})
 
-@dataclass(slots=True)
+
 class Share:
     """What cases contribute to 𝓛 at one point.
 
@@ -48,12 +49,21 @@ class Share:
         Sum of the weighted losses; None where the caller is to form it.
     """
 
-    losses: Floats
-    holds: NDArray[np.bool_] | None = None
-    gradient: Mapping[str, Any] = field(default_factory=dict)
-    residuals: Floats | None = None
-    rows: Mapping[str, Floats] = field(default_factory=dict)
-    total: float | None = None
+    __slots__ = ("gradient", "holds", "losses", "residuals", "rows", "total")
+
+    def __init__(
+        self,
+        losses: Floats,
+        holds: NDArray[np.bool_] | None = None,
+        gradient: Mapping[str, Any] = _NONE,
+        total: float | None = None,
+        residuals: Floats | None = None,
+        rows: Mapping[str, Floats] = _NONE,
+    ) -> None:
+        """Keep them; one is made at each evaluation."""
+        self.losses, self.holds = losses, holds
+        self.gradient, self.total = gradient, total
+        self.residuals, self.rows = residuals, rows
 
 
 class Single(Protocol):
