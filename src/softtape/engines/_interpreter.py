@@ -52,7 +52,6 @@ APPLY = _rows.apply.address
 """Where the compiled table of operations lies; given to the kernels, which need not contain it."""
 
 
-
 def _frame(*names: str) -> np.dtype[Any]:
     return np.dtype([(name, np.int64) for name in names])
 

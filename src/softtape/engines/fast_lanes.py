@@ -66,9 +66,10 @@ class _Frame:
 class LaneProgram:
     """A graph of scalars made ready to run on many cases at once.
 
-    It runs on the cases it was bound to last. What is the same in all cases is computed once. The rest is computed for a block of cases,
-    instruction by instruction, while its values stay in cache. Sums over the cases are made lane
-    by lane and chunk by chunk, in an order that does not depend on the number of threads.
+    It runs on the cases it was bound to last. What is the same in all of them is computed once.
+    The rest is computed for a block of cases, instruction by instruction, while its values stay in
+    cache. Sums over the cases are made lane by lane and chunk by chunk, in an order that does not
+    depend on the number of threads.
 
     Parameters
     ----------
