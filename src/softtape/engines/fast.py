@@ -65,6 +65,7 @@ class Part:
     def __init__(
         self, layout: ScalarLayout, codes: NDArray[np.int16], chosen: Mask, wanted: NDArray[Any]
     ) -> None:
+        """List the instructions."""
         from softtape.engines import _interpreter, _plans
 
         self._kernels, self._plans = _interpreter, _plans
