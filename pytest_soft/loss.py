@@ -90,7 +90,7 @@ def _no_loss(value: Any) -> str | None:
     if isinstance(value, bool) or kind == "b":
         return f"returned {value!r}, a pass or fail: return a distance from what is expected"
     if isinstance(value, complex) or kind == "c":
-        return f"returned the complex number {value!r}: take its abs() or real part"
+        return f"returned the complex number {value!r}: return np.abs(z) ** 2 or z.real"
     if kind is not None and kind not in "iuf":
         return f"returned an array of dtype {value.dtype}, not of numbers"
     if kind is None and not hasattr(value, "__float__"):

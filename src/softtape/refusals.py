@@ -34,7 +34,7 @@ def outlived(*_: object) -> NoReturn:
 
 
 def refuse_constant(value: Any) -> NoReturn:
-    """Raise for an operand that is no real number."""
+    """Raise for an operand that is no number."""
     what = np.asarray(value)
     if what.ndim == 0 and type(what.item()).__module__.startswith("_pytest."):
         raise TraceError(
@@ -44,9 +44,8 @@ def refuse_constant(value: Any) -> NoReturn:
             "itself asserts is its loss."
         )
     instead = {
-        "c": "Complex numbers are not traced yet: keep real and imaginary parts.",
         "O": "Convert what it holds to float; join traced values with np.stack([...]).",
-    }.get(what.dtype.kind, "Only real numbers are traced.")
+    }.get(what.dtype.kind, "Only numbers are traced.")
     raise TraceError(
         f"{user_location()}\ncannot compute with a traced value and {value!r} (dtype "
         f"{what.dtype}). {instead}"

@@ -178,18 +178,15 @@ class Tape:
         used again unchanged is stored once.
         """
         code = NUMBERS.get(type(value), OTHER)
-        if code == OTHER:
-            if isinstance(value, np.ndarray):
-                return self._array(value)
-            if isinstance(value, complex):
-                refuse_constant(value)
+        if code == OTHER and isinstance(value, np.ndarray):
+            return self._array(value)
         return self._constant(code, value)
 
     def _array(self, value: NDArray[Any]) -> int:
         known = self._arrays.get(id(value))
         if known is not None and known[0] is value and known[1].tobytes() == value.tobytes():
             return known[2]
-        if value.dtype.kind not in "fbiu":
+        if value.dtype.kind not in "fbiuc":
             refuse_constant(value)
         kept = value.copy()
         number = self._constant(OTHER, kept)

@@ -8,6 +8,7 @@ recorder it belongs to, a :class:`softtape.tape.Tape`.
 from __future__ import annotations
 
 import operator
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NoReturn, Protocol
 
@@ -18,6 +19,7 @@ from softtape.errors import TraceError
 from softtape.graph import shape_of
 from softtape.location import user_location
 from softtape.ops import FUNCTIONS, PRIMITIVES, Primitive
+from softtape.ops.complex import is_complex
 from softtape.ops.indexing import Slot, getitem
 from softtape.ops.reductions import ufunc_method
 from softtape.refusals import (
@@ -184,9 +186,14 @@ class Traced:
         return _np.matrix_transpose(self)
 
     @property
-    def real(self) -> Traced:
-        """The value itself, since it is real."""
-        return self
+    def real(self) -> Any:
+        """The real part."""
+        return _np.real(self)
+
+    @property
+    def imag(self) -> Any:
+        """The imaginary part."""
+        return _np.imag(self)
 
     @property
     def flat(self) -> Iterator[Any]:
@@ -278,7 +285,10 @@ class Traced:
 
     def __complex__(self) -> complex:
         """Raise: the gradient would be lost."""
-        refuse("complex()", "Complex numbers are not traced yet: keep real and imaginary parts.")
+        refuse(
+            "complex()",
+            "Write x + 1j * y for complex(x, y), and np.exp for cmath.exp.",
+        )
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         """Return truth values and positions, guarded; raise where a gradient would be lost."""
@@ -352,12 +362,17 @@ class Traced:
         wanted = np.dtype(dtype)
         if wanted == self.dtype:
             return self
-        if wanted.kind == "f":
+        if is_complex(self) and wanted.kind != "c":
+            # as numpy does
+            lost = "Casting complex values to real discards the imaginary part"
+            warnings.warn(lost, np.exceptions.ComplexWarning, stacklevel=2)
+            return self.real.astype(wanted)
+        if wanted.kind in "fc":
             return self._tape.record(PRIMITIVES["astype"], (self,), {"dtype": wanted.str})
         if wanted.kind in "biu":
             whole = _np.not_equal(self, 0) if wanted.kind == "b" else _np.trunc(self)
             return whole._pinned().astype(wanted)
-        return refuse(f"astype({wanted})", "The tape knows real dtypes.")
+        return refuse(f"astype({wanted})", "The tape knows numbers.")
 
     def reshape(self, *shape: Any, **keywords: Any) -> Any:
         """See np.reshape; lengths may be given one by one."""
@@ -373,9 +388,11 @@ class Traced:
         """See np.ravel."""
         return _np.ravel(self, order)
 
-    def conj(self) -> Traced:
-        """Return the value itself, since it is real."""
-        return self
+    def conj(self) -> Any:
+        """See np.conjugate."""
+        return _np.conjugate(self)
+
+    conjugate = conj
 
 
 # ---- operands: what stands beside a traced value
@@ -383,7 +400,7 @@ class Traced:
 
 def plain_operand(operand: Any) -> Any:
     """Return an operand as numpy would take it: a Param's current value, a list as an array."""
-    if isinstance(operand, (float, int, np.ndarray, np.generic)):
+    if isinstance(operand, (float, int, np.ndarray, np.generic, complex)):
         return operand
     current = getattr(operand, "_softtape_current", None)
     if current is not None:
@@ -410,7 +427,9 @@ def stacked(items: Any) -> Any:
     return np.stack([stacked(i) for i in items]) if holds_traced(items) else np.asarray(items)
 
 
-_JOINING = frozenset({np.concatenate, np.stack, np.vstack, np.hstack, np.column_stack})
+_JOINING = frozenset(
+    {np.concatenate, np.stack, np.vstack, np.hstack, np.column_stack, np.linalg.multi_dot}
+)
 """Functions whose first argument is a sequence of arrays, rather than a list for an array."""
 
 

@@ -144,7 +144,7 @@ class Writer:
         """Whether numpy can write the value of a node into a given array."""
         op, args, attrs = self._nodes[number]
         value = self._shown[number]
-        if not isinstance(value, np.ndarray) or not value.shape or value.dtype.kind not in "fb":
+        if not isinstance(value, np.ndarray) or not value.shape or value.dtype.kind not in "fbc":
             return False
         if op in _REDUCTIONS:
             return bool(value.dtype == getattr(self._shown[args[0]], "dtype", None))

@@ -1,6 +1,16 @@
 """Rules: what numpy's functions compute and how they are differentiated, one file per family."""
 
-from softtape.ops import elementwise, indexing, linalg, products, reductions, shaping
+from softtape.ops import (
+    complex,
+    decompositions,
+    elementwise,
+    indexing,
+    linalg,
+    norms,
+    products,
+    reductions,
+    shaping,
+)
 from softtape.ops.registry import BY_CODE, FUNCTIONS, PRIMITIVES, Kind, Primitive
 
 __all__ = [
@@ -9,9 +19,12 @@ __all__ = [
     "PRIMITIVES",
     "Kind",
     "Primitive",
+    "complex",
+    "decompositions",
     "elementwise",
     "indexing",
     "linalg",
+    "norms",
     "products",
     "reductions",
     "shaping",

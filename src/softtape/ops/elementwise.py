@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from softtape.ops.complex import conj, is_complex
 from softtape.ops.registry import Kind, implements, primitive
 
 __all__: list[str] = []
@@ -45,14 +46,16 @@ def _power_base(g: Any, y: Any, a: Any, b: Any) -> Any:
 
 
 def _power_exponent(g: Any, y: Any, a: Any, b: Any) -> Any:
+    if is_complex(y) and not is_complex(a):
+        a = a * (1.0 + 0.0j)  # a negative number has a complex logarithm
     # 0**b is 0 for all b > 0: its slope there is 0, not 0 * log(0)
     return g * (y * np.log(np.where(a == 0, 1.0, a)))
 
 
 def _power(a: Any, b: Any) -> Any:
     y = a**b
-    # Python has a complex number for (-8.0) ** 0.5, numpy NaN; complex numbers are not traced
-    return math.nan if type(y) is complex else y
+    # Python has a complex number for (-8.0) ** 0.5, numpy NaN
+    return math.nan if type(y) is complex and complex not in (type(a), type(b)) else y
 
 
 _OPERATORS: _Table = {
@@ -64,7 +67,7 @@ _OPERATORS: _Table = {
     np.remainder: (operator.mod, lambda g, y, a, b: g, lambda g, y, a, b: -g * (a // b)),
     np.negative: (operator.neg, lambda g, y, x: -g),
     np.positive: (operator.pos, lambda g, y, x: g),
-    np.absolute: (operator.abs, lambda g, y, x: g * np.sign(x)),
+    np.absolute: (operator.abs, lambda g, y, x: g * conj(np.sign(x))),
 }
 
 _FLOAT_FUNCTIONS: _Table = {
@@ -146,7 +149,6 @@ _FLOAT_FUNCTIONS: _Table = {
 
 # No gradient, by choice: flat almost everywhere (their jumps are not differentiable anyway).
 _FLAT: dict[np.ufunc, Callable[..., Any]] = {
-    np.sign: np.sign,
     np.floor: np.floor,
     np.ceil: np.ceil,
     np.trunc: np.trunc,
@@ -184,6 +186,7 @@ for _flat_function, _flat_compute in _FLAT.items():
         primitive(_flat_function.__name__, _flat_compute, kind=Kind.CONSTANT)
     )
 
+_sign = primitive("sign", np.sign, kind=Kind.CONSTANT)
 primitive("stop_gradient", lambda x: x, kind=Kind.CONSTANT)
 _where = primitive(
     "where",
@@ -210,6 +213,15 @@ def _np_where(condition: Any, x: Any = None, y: Any = None) -> Any:
     return _where(condition, x, y)
 
 
+@implements(np.sign)
+def _np_sign(x: Any) -> Any:
+    if not is_complex(x):
+        return _sign(x)
+    size = np.abs(x)  # that of a complex number turns with it
+    zero = size == 0
+    return np.where(zero, 0.0, x / np.where(zero, 1.0, size))[()]
+
+
 @implements(np.clip)
 def _np_clip(
     a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None
@@ -234,20 +246,13 @@ def _np_divmod(x1: Any, x2: Any) -> Any:
     return x1 // x2, x1 % x2
 
 
-@implements(np.real)
-def _np_real(val: Any) -> Any:
-    return val
-
-
-@implements(np.conjugate)
-def _np_conjugate(x: Any) -> Any:
-    return x
-
-
 @implements(np.nan_to_num)
 def _np_nan_to_num(
     x: Any, copy: bool = True, nan: float = 0.0, posinf: Any = None, neginf: Any = None
 ) -> Any:
+    if is_complex(x):
+        re, im = (np.nan_to_num(part, copy, nan, posinf, neginf) for part in (x.real, x.imag))
+        return re + 1j * im
     limits = np.finfo(x.dtype)
     x = np.where(np.isnan(x), nan, x)
     x = np.where(x == np.inf, limits.max if posinf is None else posinf, x)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from softtape.ops.complex import conj
 from softtape.ops.registry import Kind, implements, primitive
 from softtape.ops.shaping import unbroadcast
 
@@ -131,12 +132,12 @@ def _np_dot(a: Any, b: Any) -> Any:
 
 @implements(np.vdot)
 def _np_vdot(a: Any, b: Any, /) -> Any:
-    return np.ravel(a) @ np.ravel(b)
+    return np.ravel(conj(a)) @ np.ravel(b)
 
 
 @implements(np.vecdot)
 def _np_vecdot(x1: Any, x2: Any, /, axis: int = -1) -> Any:
-    return np.sum(x1 * x2, axis=axis)
+    return np.sum(conj(x1) * x2, axis=axis)
 
 
 @implements(np.inner)

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from softtape.ops.complex import is_complex
 from softtape.ops.registry import Kind, implements, primitive
 
 __all__ = ["Axis", "axes", "ufunc_method"]
@@ -219,7 +220,9 @@ def _np_var(
     a = a if dtype is None else a.astype(dtype)
     ddof = ddof if correction is np._NoValue else correction
     center = np.mean(a, axis=axis, keepdims=True, where=where) if mean is np._NoValue else mean
-    total = np.sum((a - center) ** 2, axis=axis, keepdims=keepdims, where=where)
+    off = a - center
+    squares = off.real**2 + off.imag**2 if is_complex(off) else off**2
+    total = np.sum(squares, axis=axis, keepdims=keepdims, where=where)
     return _divide_by_count(total, _count(a, axis, where) - ddof)
 
 

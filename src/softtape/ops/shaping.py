@@ -322,8 +322,3 @@ def _np_result_type(*arrays_and_dtypes: Any) -> Any:
     return np.result_type(
         *(a.dtype if hasattr(a, "_softtape_record") else a for a in arrays_and_dtypes)
     )
-
-
-@implements(np.iscomplexobj)
-def _np_iscomplexobj(x: Any) -> bool:
-    return bool(np.issubdtype(x.dtype, np.complexfloating))

@@ -200,7 +200,7 @@ def _matmul(
     na, nb = _ndim(a, fa), _ndim(b, fb)
     if na == 1 and nb == 1:
         if fa and fb:
-            if np.result_type(a, b).kind != "f":
+            if np.result_type(a, b).kind not in "fc":
                 raise CannotBatchError("matmul of truth values or integers")  # no sum of products
             return np.sum(a * b, axis=-1)
         return a @ b if fa else b @ a
@@ -259,7 +259,8 @@ def _stacked(
     primitive: Primitive, operands: list[Any], flags: list[bool], attrs: dict[str, Any], cases: int
 ) -> Any:
     """Linear algebra: numpy's own functions run over leading axes."""
-    return primitive(*(_with_axis(x, f, cases) for x, f in zip(operands, flags, strict=True)))
+    stacked = [_with_axis(x, f, cases) for x, f in zip(operands, flags, strict=True)]
+    return primitive(*stacked, **attrs)
 
 
 def _interval(
@@ -286,7 +287,9 @@ _RULES: Mapping[str, Rule] = {
     **dict.fromkeys(("sum", "max", "min", "prod", "cumsum", "flip"), _along_axes),
     **dict.fromkeys(("argmax", "argmin", "argsort", "all", "any", "count_nonzero"), _along_axes),
     **dict.fromkeys(("concatenate", "stack"), _joining),
-    **dict.fromkeys(("inv", "det", "logabsdet", "sign_det", "cholesky", "solve"), _stacked),
+    **dict.fromkeys(("inv", "det", "adjugate", "logabsdet", "sign_det", "phase_det"), _stacked),
+    **dict.fromkeys(("cholesky", "solve", "eigh", "eig", "svd", "qr", "pinv"), _stacked),
+    "orthonormal_rest": _stacked,
     "reshape": _reshape,
     "broadcast_to": _broadcast_to,
     "transpose": _transpose,
@@ -410,7 +413,7 @@ def stacked_constants(cases: Sequence[Sequence[Any]]) -> list[Any | None]:
             continue
         values = repeatable(np.stack(column) if np.ndim(first) else np.array(column))
         same = values == values[:1]
-        if values.dtype.kind == "f":
-            same &= np.signbit(values) == np.signbit(values[:1])  # 1 / -0.0 is not 1 / 0.0
+        for part in (values.real, values.imag) if values.dtype.kind in "fc" else ():
+            same &= np.signbit(part) == np.signbit(part[:1])  # 1 / -0.0 is not 1 / 0.0
         columns.append(None if bool(np.all(same)) else values)
     return columns

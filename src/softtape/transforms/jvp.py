@@ -10,6 +10,7 @@ import numpy as np
 
 from softtape.graph import Graph, shape_of
 from softtape.ops import PRIMITIVES, Kind, Primitive
+from softtape.ops.complex import is_complex
 from softtape.transforms.replay import derive
 from softtape.transforms.vjp import pullback, zeros
 
@@ -54,6 +55,13 @@ def _tangents(
     primitive: Primitive, tangents: list[Any], y: Any, operands: list[Any], attrs: dict[str, Any]
 ) -> Any:
     """Return the tangents of one node; None if no operand that moves has a gradient."""
+    made = _any_tangents(primitive, tangents, y, operands, attrs)
+    return np.real(made) if is_complex(made) and not is_complex(y) else made
+
+
+def _any_tangents(
+    primitive: Primitive, tangents: list[Any], y: Any, operands: list[Any], attrs: dict[str, Any]
+) -> Any:
     if primitive.kind is Kind.ELEMENTWISE:
         return _elementwise_tangents(primitive, tangents, y, operands, attrs)
     if primitive.kind is Kind.CONSTANT:

@@ -10,6 +10,7 @@ import numpy as np
 
 from softtape.graph import Graph, shape_of
 from softtape.ops import PRIMITIVES, Kind
+from softtape.ops.complex import is_complex
 from softtape.ops.shaping import unbroadcast
 from softtape.transforms.replay import derive
 
@@ -63,15 +64,29 @@ def pullback(
 def zeros(value: Any) -> Any:
     """Return the derivative that is nowhere: plain zeros, as many as ``value`` and as wide."""
     wanted = getattr(value, "dtype", None)
-    return np.zeros(np.shape(value), np.float32 if wanted == np.float32 else float)[()]
+    kept = wanted if wanted in _NARROW else complex if is_complex(value) else float
+    return np.zeros(np.shape(value), kept)[()]
+
+
+_NARROW = (np.float32, np.complex64)
 
 
 def _in_dtype(cotangent: Any, operand: Any) -> Any:
-    """Give the cotangent of a float its width, whatever the width of the constants it met."""
+    """Give the cotangent of a float its width, whatever the width of the constants it met.
+
+    What is real moves in real directions alone; a cotangent that happens to be real stays so.
+    """
+    if is_complex(cotangent) and not is_complex(operand):
+        cotangent = np.real(cotangent)
     wanted = getattr(operand, "dtype", None)
-    if wanted in (np.float32, np.float64) and getattr(cotangent, "dtype", wanted) != wanted:
+    if wanted in _FLOATS and getattr(cotangent, "dtype", wanted) != wanted:
+        return cotangent.astype(wanted)
+    if wanted == np.complex64 and getattr(cotangent, "dtype", None) == np.complex128:
         return cotangent.astype(wanted)
     return cotangent
+
+
+_FLOATS = (np.float32, np.float64)
 
 
 def value_and_gradient(graph: Graph) -> Graph:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from numpy_calls import elementwise, indexing, linalg, products, reductions, shaping
+from collections.abc import Callable
+from typing import Any
+
+from numpy_calls import complex, elementwise, indexing, linalg, products, reductions, shaping
 from numpy_calls.draw import Calls, Table
 from numpy_calls.flat import FLAT, REFUSED
 from numpy_calls.hidden import HIDDEN
@@ -11,14 +14,25 @@ __all__ = ["FLAT", "HIDDEN", "REFUSED", "ROWS", "SMOOTH"]
 
 SMOOTH: Table = {
     function: row
-    for family in (elementwise, reductions, products, shaping, indexing, linalg)
+    for family in (elementwise, reductions, products, shaping, indexing, linalg, complex)
     for function, row in family.SMOOTH.items()
 }
 """What has a gradient: numpy function -> the calls that try its rule."""
 
+
+def name_of(function: Callable[..., Any]) -> str:
+    """Return ``linalg.trace`` for np.linalg.trace, which is another function than np.trace."""
+    within = getattr(function, "__module__", "numpy")
+    return f"{within}.{function.__name__}".removeprefix("numpy.")
+
+
 ROWS: dict[str, Calls] = {
     f"{name}-{i}" if isinstance(row, tuple) else name: calls
-    for name, row in [*((f.__name__, row) for f, row in SMOOTH.items()), *HIDDEN.items()]
+    for name, row in [
+        *((name_of(f), row) for f, row in SMOOTH.items()),
+        *HIDDEN.items(),
+        *complex.HIDDEN.items(),
+    ]
     for i, calls in enumerate(row if isinstance(row, tuple) else [row])
 }
 """The rows of all tables, each by a name of its own."""

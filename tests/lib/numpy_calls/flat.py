@@ -60,7 +60,13 @@ FLAT: dict[Callable[..., Any], st.SearchStrategy[Call]] = {
         plain(np.ones_like, points), plain(lambda a: np.ones_like(a, dtype=int), points)
     ),
     np.result_type: plain(lambda a: np.result_type(a, np.float32), points),
-    np.iscomplexobj: plain(np.iscomplexobj, points),
+    **{f: plain(f, points) for f in (np.iscomplexobj, np.isrealobj, np.iscomplex, np.isreal)},
+    np.linalg.matrix_rank: st.one_of(
+        plain(np.linalg.matrix_rank, points),
+        plain(lambda a: np.linalg.matrix_rank(a.T @ a, hermitian=True), points),
+        plain(lambda a: np.linalg.matrix_rank(a[0], 0.1), points),
+        plain(lambda a: np.linalg.matrix_rank(a, tol=100.0), points),
+    ),
 }
 
 # What depends on the values so that no tape can hold it: refused.

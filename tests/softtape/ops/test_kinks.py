@@ -177,3 +177,57 @@ def test_interp_at_a_knot_takes_the_slope_to_its_right() -> None:
     assert g == 4.0
     (g,) = gradient(lambda x: np.interp(x, [0.0, 1.0], [0.0, 1.0]), np.float64(9.0))
     assert g == 0.0
+
+
+@pytest.mark.parametrize("a", [np.diag([2.0, 0.0, 3.0]), np.zeros((2, 2)), np.ones((2, 2))])
+def test_the_slope_of_a_determinant_exists_where_the_inverse_does_not(a: Any) -> None:
+    (g,) = gradient(np.linalg.det, a)
+    wanted = np.zeros(a.shape)
+    for i, j in np.ndindex(a.shape):
+        minor = np.delete(np.delete(a, i, 0), j, 1)
+        wanted[i, j] = (-1.0) ** (i + j) * np.linalg.det(minor)
+    np.testing.assert_allclose(g, wanted, atol=1e-14)
+
+
+@pytest.mark.parametrize("order", ["fro", "nuc", 1, -1, 2, -2, np.inf, -np.inf])
+def test_a_norm_of_the_zero_matrix_is_flat(order: Any) -> None:
+    (g,) = gradient(lambda a: np.linalg.norm(a, order), np.zeros((2, 3)))
+    np.testing.assert_array_equal(g, np.zeros((2, 3)))
+
+
+def functions_of_equal_values() -> dict[str, Callable[[Any], Any]]:
+    """Functions that do not depend on how the vectors of equal values are chosen."""
+
+    def by_eigenvalues(a: Any) -> Any:
+        w, v = np.linalg.eigh(a @ a.T)
+        return np.sum(((v * np.sqrt(w)) @ v.T) ** 3)
+
+    def by_any_eigenvalues(a: Any) -> Any:
+        w, v = np.linalg.eig(a @ a.T)
+        return np.sum(np.real((v * w) @ np.linalg.inv(v)) ** 3)
+
+    def by_singular_values(a: Any) -> Any:
+        u, s, vh = np.linalg.svd(a)
+        return np.sum(((u * s**2) @ vh) ** 3)
+
+    return {f.__name__: f for f in (by_eigenvalues, by_any_eigenvalues, by_singular_values)}
+
+
+@pytest.mark.parametrize("name", functions_of_equal_values())
+def test_equal_eigenvalues_and_singular_values(name: str) -> None:
+    function = functions_of_equal_values()[name]
+    a = np.diag([2.0, 2.0, 1.0])
+    (g,) = gradient(function, a)
+    wanted = np.zeros((3, 3))
+    for at in np.ndindex(3, 3):
+        step = np.zeros((3, 3))
+        step[at] = 1e-5
+        wanted[at] = (function(a + step) - function(a - step)) / 2e-5
+    assert np.all(np.isfinite(g))
+    np.testing.assert_allclose(g, wanted, rtol=1e-6, atol=1e-6)
+
+
+def test_abs_and_angle_of_a_complex_zero_are_flat() -> None:
+    for function in (np.abs, np.angle):
+        made = gradient(lambda x, y, f=function: f(x + 1j * y), np.float64(0.0), np.float64(0.0))
+        assert made == [0.0, 0.0]

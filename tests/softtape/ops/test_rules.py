@@ -106,7 +106,7 @@ def test_every_primitive_with_a_rule_is_recorded_by_some_row() -> None:
 
         collect()
     wanted = {name for name, p in PRIMITIVES.items() if p.kind is not Kind.CONSTANT}
-    wanted -= {"call"}  # see test_custom.py
+    wanted -= {"call", "adjugate"}  # see test_custom.py; the derivative of det
     assert wanted <= recorded, wanted - recorded
 
 
