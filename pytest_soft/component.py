@@ -10,11 +10,11 @@ import numpy as np
 
 from pytest_soft.goal import Goal
 from pytest_soft.meaning import Meaning, meaning_of
-from pytest_soft.restarts import minimize_from_many
+from pytest_soft.restarts import Minimize, minimize_from_many
 from pytest_soft.values import Groups, as_declared, set_values
 from softtape import SoftError
 from softtape.objective import Layout, Objective, ShapeOfProblemChanged, Term
-from softtape.optimize import Bounds, Progress, Status, choose
+from softtape.optimize import Bounds, Progress, Status, choose, minimize
 from softtape.optimize.multistart import Basin, lower_elsewhere
 from softtape.statistics.profiles import Interval, profile_interval
 
@@ -135,6 +135,7 @@ class Component:
         timeout: float | None,
         callback: Callable[[Progress], None] | None,
         restarts: int = 0,
+        minimize: Minimize = minimize,
     ) -> None:
         """Go on from the best point so far; whatever happens, it is kept.
 
@@ -152,6 +153,8 @@ class Component:
             Called after each step.
         restarts
             How many further starts are tried.
+        minimize
+            Does the descents.
         """
         layout = self._problem.layout
         theta = layout.pack(self.values)
@@ -175,6 +178,7 @@ class Component:
                     max_steps=None if max_steps is None else max_steps - self.steps,
                     timeout=timeout,
                     callback=callback,
+                    minimize=minimize,
                 )
         except SoftError as error:
             self.error = error

@@ -20,6 +20,7 @@ from pytest_soft.collect import Options
 from pytest_soft.component import Component
 from pytest_soft.explain import explain
 from pytest_soft.goal import Goal
+from pytest_soft.journal import Journal
 from pytest_soft.solve import FitProgress, Solution, solve, without_slope
 from pytest_soft.summary import ComponentFit, FitSummary, ParamChange, Trouble
 from pytest_soft.trace import TraceFailure, Traces, first_non_finite
@@ -28,7 +29,7 @@ from softtape import Param, SoftError, store
 from softtape.errors import ParamWarning
 from softtape.graph import CONSTANT, Graph
 from softtape.optimize import WITHOUT_GRADIENT, Status
-from softtape.param import declared, forget, peek, starting_value, stored_or_declared
+from softtape.param import declared, forget, peek, stored_or_declared
 from softtape.patches import following as numpy_and_math_follow
 from softtape.terms import PlainTerm, Term, TrialError
 
@@ -76,6 +77,10 @@ class Fit:
         Whether this process stores (of several workers with the same result, one does).
     callback
         Called after each step of the optimizer.
+    journal
+        Keeps what was done in a checkpoint.
+    resume
+        Go on with the fit that the checkpoint is of.
     """
 
     def __init__(
@@ -89,6 +94,8 @@ class Fit:
         profile: bool = False,
         writes: bool = True,
         callback: Callable[[FitProgress], None] | None = None,
+        journal: Journal | None = None,
+        resume: bool = False,
     ) -> None:
         """Prepare; nothing runs yet."""
         self._tests = tests
@@ -98,7 +105,9 @@ class Fit:
         self._profile = profile
         self._writes = writes
         self._callback = callback
-        self._traces = Traces(session, partial(starting_value, seed=seed))
+        self._journal = journal or Journal(goal)
+        self._resume = resume
+        self._traces = Traces(session, partial(self._journal.starting_value, seed=seed))
         self.summary = FitSummary(dry_run=dry_run)
         self.values: Mapping[str, Any] = {}
         self._non_finite: tuple[pytest.Function, str, Any] | None = None
@@ -118,6 +127,8 @@ class Fit:
     def _run(self) -> None:
         if not self._tests:
             self._give_up("no soft test", _NO_TESTS)
+        if self._resume:
+            self._note(self._journal.read())
         with numpy_and_math_follow():
             terms = self._trace_all()
         start = {key: v for term in terms for key, v in term.starts.items()}
@@ -135,7 +146,15 @@ class Fit:
         self._refuse_non_finite()
         limits = {i.nodeid: limit_of(i.obj, o.threshold) for i, o in self._tests.items()}
         try:
-            solution = solve(terms, start, self._goal, limits=limits, callback=self._callback)
+            self._journal.begin(terms, start)
+            solution = solve(
+                terms,
+                start,
+                self._goal,
+                limits=limits,
+                callback=self._callback,
+                minimize=self._journal.minimize,
+            )
         except BaseException:
             # nothing will be stored, so the check must not run on trial values either
             _forget(key for term in terms for key in term.starts)
@@ -151,6 +170,7 @@ class Fit:
         self.values = solution.values
         self._report(solution, terms, groups, old)
         self._store(groups, old)
+        self._leave_checkpoint(solution)
 
     # ---- tracing
 
@@ -329,6 +349,19 @@ class Fit:
     def _give_up(self, title: str, text: str) -> None:
         self._trouble(title, text)
         raise _GiveUpError
+
+    def _note(self, text: str) -> None:
+        if text:
+            self.summary.notes.append(text)
+
+    def _leave_checkpoint(self, solution: Solution) -> None:
+        """Leave a checkpoint behind where there is more to do, and say so."""
+        if not self._writes:
+            return
+        if self._journal.end(solution.values, cut_short=solution.cut_short):
+            self._note("--soft-fit --soft-resume goes on where this fit stopped")
+        self._note(self._journal.problem)
+        self.summary.resumed = self._journal.resumed
 
     # ---- storing
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ import pytest
 from pytest_soft import workers
 from pytest_soft.fit import Fit
 from pytest_soft.goal import Goal
+from pytest_soft.journal import Journal
 from pytest_soft.optimizers import registered
 from pytest_soft.report.progress import Progress
 from pytest_soft.run import RUN
@@ -101,6 +104,8 @@ class Fitting:
                 profile=settings.profile,
                 writes=worker is None or worker["workerid"] == workers.FIRST,
                 callback=_reporting(config, progress),
+                journal=Journal(goal, partial(_checkpoint, config)),
+                resume=settings.resume,
             )
             run.fit = fit.run()
         folder = workers.shared_folder(config)
@@ -146,6 +151,15 @@ def _reporting(config: pytest.Config, show: Progress) -> Callable[[FitProgress],
         hook(config=config, progress=progress)
 
     return report
+
+
+def _checkpoint(config: pytest.Config) -> Path | None:
+    """Return the file of the checkpoint, in pytest's cache; None where there is no cache."""
+    cache = getattr(config, "cache", None)
+    try:
+        return None if cache is None else cache.mkdir("pytest-soft") / "checkpoint.npz"
+    except OSError:
+        return None
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,10 @@ from softtape.objective import Objective
 from softtape.optimize import Bounds, Optimizer, Progress, Result, Status, minimize
 from softtape.optimize.multistart import Basin, multistart
 
-__all__ = ["minimize_from_many"]
+__all__ = ["Minimize", "minimize_from_many"]
+
+Minimize: TypeAlias = Callable[..., Result]
+"""`softtape.optimize.minimize`, or what remembers what it did."""
 
 _ENDS_ALL = (Status.TIMEOUT, Status.INTERRUPTED, Status.CRASHED, Status.MAX_STEPS)
 
@@ -34,13 +37,14 @@ def minimize_from_many(
     max_steps: int | None,
     timeout: float | None,
     callback: Callable[[Progress], None] | None,
+    minimize: Minimize = minimize,
 ) -> tuple[Result, Sequence[Basin]]:
     """Minimise 𝓛 from ``theta`` and from ``restarts`` further starts.
 
     The limits are on all of it together. Returns the best result, its counts those of all
     descents, and the basins found, lowest first.
     """
-    run = _Run(problem, optimizer, bounds, threshold, max_steps, timeout, callback)
+    run = _Run(problem, optimizer, bounds, threshold, max_steps, timeout, callback, minimize)
     basins: Sequence[Basin] = ()
     try:
         basins = multistart(
@@ -78,6 +82,7 @@ class _Run:
         max_steps: int | None,
         timeout: float | None,
         callback: Callable[[Progress], None] | None,
+        minimize: Minimize,
     ) -> None:
         self.best: Result | None = None
         self.last: Result | None = None
@@ -85,7 +90,7 @@ class _Run:
         self.seconds = 0.0
         self._problem, self._optimizer, self._bounds = problem, optimizer, bounds
         self._threshold, self._max_steps, self._timeout = threshold, max_steps, timeout
-        self._callback = callback
+        self._callback, self._minimize = callback, minimize
 
     def value(self, theta: NDArray[np.float64]) -> float:
         self.evaluations += 1
@@ -94,7 +99,7 @@ class _Run:
     def descend(self, start: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
         if self.best is not None and not np.isfinite(self.value(start)):
             return start, np.inf  # nothing to descend from: no candidate could be evaluated
-        result = self.last = minimize(
+        result = self.last = self._minimize(
             self._problem,
             start,
             optimizer=self._optimizer,

@@ -46,6 +46,8 @@ class Settings(NamedTuple):
         Store nothing.
     profile
         Find confidence intervals by profile.
+    resume
+        Go on with the last fit that was cut short.
     threshold
         Limit on the total loss, or None.
     optimizer
@@ -67,6 +69,7 @@ class Settings(NamedTuple):
     fit: bool
     dry_run: bool
     profile: bool
+    resume: bool
     threshold: float | None
     optimizer: str
     engine: str
@@ -96,6 +99,7 @@ class Settings(NamedTuple):
             fit=bool(config.getoption("soft_fit")),
             dry_run=bool(config.getoption("soft_dry_run")),
             profile=bool(config.getoption("soft_profile")),
+            resume=bool(config.getoption("soft_resume")),
             threshold=given["threshold"],
             optimizer=given["optimizer"] or "auto",
             engine=given["engine"] or "auto",
@@ -113,6 +117,8 @@ class Settings(NamedTuple):
             raise pytest.UsageError("--soft-dry-run needs --soft-fit: a check stores nothing")
         if self.profile and not self.fit:
             raise pytest.UsageError("--soft-profile needs --soft-fit: a check has no intervals")
+        if self.resume and not self.fit:
+            raise pytest.UsageError("--soft-resume needs --soft-fit: it goes on with a fit")
         if self.threshold is not None and math.isnan(self.threshold):
             raise pytest.UsageError("soft_threshold is nan, which no loss could meet")
         _check_name("soft_optimizer", self.optimizer, optimizers)
@@ -190,6 +196,12 @@ def add_options(parser: pytest.Parser) -> None:
         group.addoption(
             f"--soft-{name}", dest=f"soft_{name}", default=None, metavar="FILE", help=text
         )
+    group.addoption(
+        "--soft-resume",
+        action="store_true",
+        default=False,
+        help="with --soft-fit: go on with the last fit that was killed or stopped",
+    )
     for name, (kind, metavar, text) in _NAMES.items():
         group.addoption(
             f"--soft-{name.replace('_', '-')}",

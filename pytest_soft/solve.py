@@ -36,12 +36,13 @@ import numpy as np
 
 from pytest_soft.component import Component, layout_of
 from pytest_soft.goal import Goal
+from pytest_soft.restarts import Minimize
 from pytest_soft.values import Groups, group_by_key, set_values
 from softtape.components import connected
 from softtape.objective import Layout, Objective, ShapeOfProblemChanged, Term
-from softtape.optimize import Progress, Status
+from softtape.optimize import Progress, Status, minimize
 
-__all__ = ["FitProgress", "Solution", "solve", "without_slope"]
+__all__ = ["CUT_SHORT", "FitProgress", "Solution", "solve", "without_slope"]
 
 # which outcome of a component is that of the fit, where they differ
 _GRAVEST = (
@@ -55,6 +56,8 @@ _GRAVEST = (
     Status.STEP,
     Status.GRADIENT,
 )
+CUT_SHORT = (Status.INTERRUPTED, Status.TIMEOUT, Status.MAX_STEPS, Status.CRASHED)
+"""What ends a fit that could go on."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +118,13 @@ class Solution:
         return f"{same} of {len(fitted)} components {self.status.sentence}"
 
     @property
+    def cut_short(self) -> bool:
+        """Whether a limit, a crash or Ctrl-C ended it, so that it could go on."""
+        if self.status in (Status.THRESHOLD, Status.INTERRUPTED):
+            return self.status is Status.INTERRUPTED
+        return any(component.status in CUT_SHORT for component in self.components)
+
+    @property
     def optimizer(self) -> str:
         """Which optimizer, and why; or which ones."""
         asked = {f"{c.optimizer} ({c.reason})" for c in self.components if c.status}
@@ -153,6 +163,7 @@ def solve(
     *,
     limits: Mapping[str, float | None] | None = None,
     callback: Callable[[FitProgress], None] | None = None,
+    minimize: Minimize = minimize,
 ) -> Solution:
     """Minimise 𝓛 over the Params that the tests reach; the Params end at the best values.
 
@@ -168,6 +179,8 @@ def solve(
         Thresholds of single tests by name: the goal is reached where these hold too.
     callback
         Called after each step.
+    minimize
+        Does the descents.
 
     Raises
     ------
@@ -175,7 +188,7 @@ def solve(
         No component can be fitted: the optimizer does not fit the losses, or the start has no
         finite loss. Where others can, it is the ``error`` of the component.
     """
-    run = _Run(terms, start, goal, limits or {}, callback)
+    run = _Run(terms, start, goal, limits or {}, callback, minimize)
     run.fit()
     return run.solution()
 
@@ -209,6 +222,7 @@ class _Run:
         goal: Goal,
         limits: Mapping[str, float | None],
         callback: Callable[[FitProgress], None] | None,
+        minimize: Minimize,
     ) -> None:
         """Find the components; nothing is evaluated yet."""
         self._began = time.monotonic()
@@ -217,7 +231,7 @@ class _Run:
         self._start = dict(start)
         self._goal = goal
         self._limits = {name: limit for name, limit in limits.items() if limit is not None}
-        self._callback = callback
+        self._callback, self._minimize = callback, minimize
         self._groups = group_by_key(start)
         # tests that are only measured must not disturb the fit where they cannot be evaluated
         counted = [term for term in terms if term.weight]
@@ -340,6 +354,7 @@ class _Run:
                     timeout=None if left is None else left / (len(waiting) - place),
                     callback=self._report(number, others),
                     restarts=self._goal.restarts if turn == 0 else 0,
+                    minimize=self._minimize,
                 )
                 self._steps += component.steps - steps
                 if not isinstance(component.error, ShapeOfProblemChanged):

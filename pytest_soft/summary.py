@@ -161,6 +161,8 @@ class FitSummary:
     precision
         Relative difference between the loss of a test on the tape and on plain numbers
         that rounding explains.
+    resumed
+        After how many steps it went on with a fit that was cut short; None where it did not.
     """
 
     tests: int = 0
@@ -184,6 +186,7 @@ class FitSummary:
     troubles: list[Trouble] = field(default_factory=list)
     interrupted: bool = False
     precision: float = 1e-9
+    resumed: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain dicts, lists, numbers and texts."""

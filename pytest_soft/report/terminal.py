@@ -132,6 +132,8 @@ def _fit_lines(fit: FitSummary, verbosity: int) -> Iterator[Line]:
     cost = f"{_count(fit.steps, 'step')}, {_count(fit.evaluations, 'evaluation')}"
     yield f"fit      {fit.outcome}", {}
     yield f"         {cost}, {fit.seconds:.2g} s", {}
+    if fit.resumed is not None:
+        yield f"         resumed after {_count(fit.resumed, 'step')}", {}
     if fit.optimizer:
         yield f"         by {fit.optimizer}", {}
     if fit.retraces:

@@ -52,6 +52,15 @@ class EngineChoice:
         elif engine == "numba" or loaded:
             self.settled = True
 
+    @property
+    def state(self) -> tuple[float, bool | None]:
+        """What it has paid, and what is settled: a resumed fit must choose alike."""
+        return self._paid, self.settled
+
+    @state.setter
+    def state(self, state: tuple[float, bool | None]) -> None:
+        self._paid, self.settled = state
+
     def compiled(self, kind: Kind, nodes: int, cases: int, *, built: bool) -> bool:
         """Whether numba is to run this evaluation of a group that it can run.
 

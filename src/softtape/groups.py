@@ -139,6 +139,15 @@ class Group:
         self._changed()
 
     @property
+    def state(self) -> tuple[list[Kind], list[Kind]]:
+        """The kinds never asked for, and those with programs; they decide what computes."""
+        return sorted(self._unasked), sorted(self._built)
+
+    @state.setter
+    def state(self, state: tuple[list[Kind], list[Kind]]) -> None:
+        self._unasked, self._built = set(state[0]), set(state[1])
+
+    @property
     def has_residuals(self) -> bool:
         """Whether the losses of all cases are visibly sums of squares."""
         if self._squares is None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from softtape.choice import EngineChoice, Kind, check_engine
 from softtape.engines.threads import threads_to_use
-from softtape.groups import CaseError
+from softtape.groups import CaseError, Group
 from softtape.singles import Share
 from softtape.terms import Members, ShapeOfProblemChanged, Term, TrialError
 
@@ -109,6 +109,7 @@ class Objective:
         self.layout = layout
         self.last_failure: str | None = None
         self._may_trace = True
+        self._resumed: Mapping[str, Any] = {}
         self._groups: dict[Hashable, Members] = {}
         self._active: list[Members] | None = None
         for number, term in enumerate(terms):
@@ -178,6 +179,32 @@ class Objective:
             start += len(part)
         return residuals, matrix
 
+    @property
+    def engine_state(self) -> dict[str, Any]:
+        """Which engine runs what from here on, as plain data.
+
+        Engines differ in the last bits. An objective of the same terms that is given this state
+        computes the same bits as this one does from now on.
+        """
+        groups = {
+            repr(path): list(group.state)
+            for path, group in self._groups.items()
+            if isinstance(group, Group)
+        }
+        return {"choice": list(self._choice.state), "groups": groups}
+
+    @engine_state.setter
+    def engine_state(self, state: Mapping[str, Any]) -> None:
+        paid, settled = state["choice"]
+        self._choice.state = paid, settled
+        self._resumed = state["groups"]
+        for path, group in self._groups.items():
+            self._resume(path, group)
+
+    def _resume(self, path: Hashable, group: Members) -> None:
+        if isinstance(group, Group):
+            group.state = self._resumed.get(repr(path), group.state)
+
     @contextmanager
     def known_paths_only(self) -> Iterator[None]:
         """Within, no test is run: where one would take a new path, 𝓛 counts as infinite.
@@ -210,10 +237,12 @@ class Objective:
 
     def _join(self, number: int, path: Hashable) -> Members:
         """Put a test into the group of a path."""
-        term = self.terms[number]
+        term, new = self.terms[number], path not in self._groups
         group = self._groups[path] = term.join(
             number, path, self._groups.get(path), self._choice, self._threads
         )
+        if new:
+            self._resume(path, group)
         self._active = None
         return group
 

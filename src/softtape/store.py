@@ -34,7 +34,7 @@ from softtape._store_format import (
 )
 from softtape.errors import StoreError
 
-__all__ = ["Entry", "describe_start", "load", "path_for", "preview", "update"]
+__all__ = ["Entry", "describe_start", "load", "path_for", "preview", "replace_file", "update"]
 
 _DIGEST_BITS = {"float64": 30, "float32": 12}  # of 53 and 24: far above last-bit differences
 
@@ -157,7 +157,7 @@ def update(path: str | os.PathLike[str], entries: Mapping[str, Entry]) -> bool:
     if old == new:
         return False
     try:
-        _replace(path, new.encode("utf-8"))
+        replace_file(path, new.encode("utf-8"))
     except OSError as error:
         raise StoreError(f"{path}: cannot be written ({_reason(error)})") from error
     return True
@@ -319,7 +319,7 @@ def _round_bits(array: NDArray[np.float64], bits: int) -> NDArray[np.float64]:
 # --- writing ----------------------------------------------------------------------------------
 
 
-def _replace(path: Path, content: bytes) -> None:
+def replace_file(path: Path, content: bytes) -> None:
     """Put `content` in the place of the file that `path` leads to, all of it or nothing."""
     target = path.resolve()  # so that a symbolic link stays one
     old = target.stat() if target.exists() else None

@@ -10,6 +10,7 @@ DEFAULTS = {
     "fit": False,
     "dry_run": False,
     "profile": False,
+    "resume": False,
     "restarts": 0,
     "threshold": None,
     "optimizer": "auto",
@@ -120,6 +121,7 @@ def test_all_in_native_toml(pytester):
     [
         (("--soft-threshold=nan",), "soft_threshold is nan, which no loss could meet"),
         (("--soft-dry-run",), "--soft-dry-run needs --soft-fit"),
+        (("--soft-resume",), "--soft-resume needs --soft-fit"),
         (("--soft-max-steps=-1",), "soft_max_steps is -1: it must be 0 or more"),
         (("--soft-timeout=0",), "soft_timeout is 0.0: it must be above 0 seconds"),
         (("--soft-timeout=nan",), "soft_timeout is nan: it must be above 0 seconds"),
