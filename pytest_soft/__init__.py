@@ -12,14 +12,36 @@ from pytest_soft.collect import soft_test
 
 if TYPE_CHECKING:
     from softtape import Param, stop_gradient
-    from softtape.losses import absolute_error, cross_entropy, huber, log_cosh, squared_error
+    from softtape.losses import (
+        absolute_error,
+        binary_cross_entropy,
+        cauchy,
+        cross_entropy,
+        gaussian_nll,
+        hinge,
+        huber,
+        kl_divergence,
+        log_cosh,
+        poisson_nll,
+        quantile,
+        soft_l1,
+        squared_error,
+    )
 
 __all__ = [
     "Param",
     "absolute_error",
+    "binary_cross_entropy",
+    "cauchy",
     "cross_entropy",
+    "gaussian_nll",
+    "hinge",
     "huber",
+    "kl_divergence",
     "log_cosh",
+    "poisson_nll",
+    "quantile",
+    "soft_l1",
     "soft_test",
     "squared_error",
     "stop_gradient",
