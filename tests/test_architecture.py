@@ -28,6 +28,8 @@ ORDER = [
     "_store_format",
     "store",
     "traced",
+    "memory",
+    "arrays",
     "tape",
     "acting",
     "param",

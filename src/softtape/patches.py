@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import math
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Lock
@@ -18,7 +19,10 @@ from typing import Any
 
 import numpy as np
 
-from softtape.traced import plain_operand, stacked
+from softtape.arrays import Fresh
+from softtape.ops import FUNCTIONS
+from softtape.ops.assignment import CHANGING
+from softtape.traced import changeable, plain_operand, stacked
 
 __all__ = ["following"]
 
@@ -64,23 +68,62 @@ _MATH: dict[str, Callable[..., Any]] = {
 }
 
 
-def _array(values: Any, dtype: Any = None, *, ndmin: int = 0, **_: Any) -> Any:
-    made = stacked(values)  # an argument `copy` or `order` means nothing to what never changes
+def _array(values: Any, dtype: Any = None, *, ndmin: int = 0, copy: Any = True, **_: Any) -> Any:
+    made = stacked(values)
+    if made is values and copy:
+        made = made.copy()
     made = made if dtype is None else made.astype(dtype)
     return np.reshape(made, (1,) * max(ndmin - made.ndim, 0) + made.shape)
+
+
+def _asarray(values: Any, dtype: Any = None, **_: Any) -> Any:
+    return _array(values, dtype, copy=False)
 
 
 def _full(shape: Any, fill_value: Any, dtype: Any = None, **_: Any) -> Any:
     return np.ones(shape, dtype) * stacked(fill_value)
 
 
+def _linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, **keywords: Any) -> Any:
+    if keywords:
+        raise TypeError(f"np.linspace under tracing: {', '.join(keywords)}= is not known")
+    start, stop = stacked(start), stacked(stop)
+    part = np.linspace(0.0, 1.0, num, endpoint)
+    return start + np.reshape(part, (num,) + (1,) * np.ndim(stop - start)) * (stop - start)
+
+
+def _arange(*limits: Any, dtype: Any = None, **_: Any) -> Any:
+    start, stop, step = (0.0, *limits, 1.0) if len(limits) == 1 else (*limits, 1.0)[:3]
+    count = max(math.ceil((stop - start) / step), 0)  # guarded
+    made = start + np.arange(count) * step
+    return made if dtype is None else made.astype(dtype)
+
+
+def _fromiter(values: Any, dtype: Any, count: int = -1, **_: Any) -> Any:
+    return _array(values if count < 0 else values[:count], dtype)
+
+
 _NUMPY: dict[str, Callable[..., Any]] = {
     "array": _array,
-    "asarray": _array,
-    "asanyarray": _array,
-    "ascontiguousarray": _array,
+    "asarray": _asarray,
+    "asanyarray": _asarray,
+    "ascontiguousarray": _asarray,
+    "asfortranarray": _asarray,
     "full": _full,
+    "linspace": _linspace,
+    "arange": _arange,
 }
+"""Makers of arrays whose arguments may be traced, and what they do then."""
+
+_MAKERS = (
+    *("zeros", "ones", "empty", "eye", "identity", "copy", "logspace", "geomspace", "tri"),
+    *("zeros_like", "ones_like", "empty_like", "full_like", "fromiter", "fromfunction"),
+    *("concatenate", "stack", "vstack", "hstack", "column_stack", "tile", "repeat", "diag"),
+)
+"""Further makers of arrays, which get traced arguments by numpy's own protocols, if any."""
+
+_ITS_OWN = (np.linspace, np.logspace, np.geomspace, np.tile, np.repeat)
+"""Makers that may return a view, but only of an array that nobody else knows."""
 
 
 @functools.cache
@@ -96,9 +139,50 @@ def _looking(original: Callable[..., Any], follow: Callable[..., Any]) -> Callab
     return function
 
 
+@functools.cache
+def _making(
+    original: Callable[..., Any], follow: Callable[..., Any] | None = None
+) -> Callable[..., Any]:
+    """Return a function whose result, an array of the program's own, hears of assignments.
+
+    Where an argument is traced, it calls ``follow``, if there is one.
+    """
+
+    @functools.wraps(original)
+    def function(*args: Any, **keywords: Any) -> Any:
+        if follow is not None and any(map(_concerns_us, args)):
+            return follow(*map(_current, args), **keywords)
+        made = original(*args, **keywords)
+        if type(made) is not np.ndarray or made.dtype.kind != "f":
+            return made
+        shared = made.base is not None and original not in _ITS_OWN
+        if shared or (args and made is args[0]):
+            return made  # np.asarray(x), which is somebody else's
+        caller: str = sys._getframe(1).f_globals.get("__name__", "")
+        return made if caller.startswith("softtape.") else made.view(Fresh)
+
+    return function
+
+
+@functools.cache
+def _changing(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function that changes its first argument, also where a list holds traced values."""
+
+    @functools.wraps(original)
+    def function(*args: Any, **keywords: Any) -> Any:
+        if any(map(_concerns_us, args)):
+            target = changeable(args[0], f"np.{original.__name__}")
+            return FUNCTIONS[original](
+                target, *(stacked(_current(x)) for x in args[1:]), **keywords
+            )
+        return original(*args, **keywords)
+
+    return function
+
+
 def _concerns_us(value: Any) -> bool:
     """Whether a value is traced or a Param, or a list that holds one."""
-    if type(value) in (float, int, np.ndarray):
+    if type(value) in (float, int, np.ndarray, Fresh):
         return False
     if isinstance(value, (list, tuple)):
         return any(map(_concerns_us, value))
@@ -112,7 +196,21 @@ def _current(value: Any) -> Any:
     return plain_operand(value) if hasattr(value, "_softtape_current") else value
 
 
-_TABLES: list[tuple[Any, dict[str, Callable[..., Any]]]] = [(math, _MATH), (np, _NUMPY)]
+def _replacements() -> Iterator[tuple[Any, str, Any, Any]]:
+    """Yield module, name, what stands there and what is to stand there."""
+    for name, follow in _MATH.items():
+        original = getattr(math, name)
+        yield math, name, original, _looking(original, follow)
+    for name, follow in _NUMPY.items():
+        original = getattr(np, name)
+        yield np, name, original, _making(original, follow)
+    for name in _MAKERS:
+        original = getattr(np, name)
+        yield np, name, original, _making(original)
+    for original in CHANGING:
+        yield np, original.__name__, original, _changing(original)
+
+
 _lock = Lock()
 _active = 0
 _before: list[tuple[Any, str, Any]] = []
@@ -128,15 +226,14 @@ def following() -> Iterator[None]:
     with _lock:
         _active += 1
         if _active == 1:
-            _before[:] = [(m, name, getattr(m, name)) for m, table in _TABLES for name in table]
-            for module, name, original in _before:
-                follow = _MATH[name] if module is math else _NUMPY[name]
-                setattr(module, name, _looking(original, follow))
+            for module, name, original, replacement in list(_replacements()):
+                _before.append((module, name, original))
+                setattr(module, name, replacement)
     try:
         yield
     finally:
         with _lock:
             _active -= 1
             if _active == 0:
-                for module, name, original in _before:
-                    setattr(module, name, original)
+                while _before:
+                    setattr(*_before.pop())

@@ -22,7 +22,7 @@ from softtape.ops import PRIMITIVES
 from softtape.patches import following
 from softtape.refusals import outlived
 from softtape.tape import Tape
-from softtape.traced import Recorder, Traced
+from softtape.traced import Recorder, Traced, plain_operand
 
 __all__ = ["Recorded", "Run", "current", "record", "run"]
 
@@ -60,7 +60,9 @@ class InnerTape(Tape):
         if operand._tape.extend is outlived:
             outlived()
         key = f"around {id(operand._tape)}:{operand._index}"
-        self.around.setdefault(key, operand)  # the reference keeps the id from being reused
+        self.around.setdefault(
+            key, operand.snapshot()
+        )  # the reference keeps the id from being reused
         return self.input(key, operand._value)
 
     def graph(self, outputs: Sequence[Any]) -> Graph:
@@ -139,7 +141,7 @@ def record(
         arguments are, and gives the outputs of the graph, while the tape is still open.
     """
     tape = InnerTape()
-    given = {f"argument {i}": x for i, x in enumerate(arguments)}
+    given = {f"argument {i}": _as_it_is(x) for i, x in enumerate(arguments)}
     try:
         with following():
             result = function([tape.input(key, _plain(x)) for key, x in given.items()])
@@ -174,6 +176,11 @@ def current(value: Any) -> Any:
     """Return a Param as what it stands for now, anything else as it is."""
     read = getattr(value, "_softtape_current", None)
     return value if read is None else read()
+
+
+def _as_it_is(value: Any) -> Any:
+    """Return an argument as it is now: the function may change an array in place."""
+    return value.snapshot() if type(value) is Traced else plain_operand(value)
 
 
 def _plain(value: Any) -> Any:

@@ -14,6 +14,7 @@ from softtape.errors import TraceError
 from softtape.location import user_location
 
 __all__ = [
+    "UNFOLLOWED",
     "outlived",
     "refuse",
     "refuse_constant",
@@ -60,6 +61,13 @@ def refuse(what: str, instead: str) -> NoReturn:
     )
 
 
+UNFOLLOWED = (
+    "The tape follows arrays that the program makes while the test runs, by np.zeros, np.array, "
+    "np.copy and their like, called as np.zeros: make it so (x = np.array(x)), or write the "
+    "functional form: x = x + y, np.where(mask, new, old), np.stack([...])."
+)
+"""What to do where an array cannot be changed in place."""
+
 _MATH_NAMES = {"pow": "power", "fabs": "abs", "fsum": "sum", "dist": "linalg.norm"}
 _MATH_TRACED = {"floor", "ceil", "trunc", "prod"}
 _CALLS = re.compile(r"(?<![\w.])(?:math\.)?(\w+)\s*\(")
@@ -80,11 +88,7 @@ def refuse_float(ndim: int) -> NoReturn:
         refuse(what, f"Use {instead}, which the tape records.")
     target = text.split("=", 1)[0]
     if "[" in target and "=" in text and "float" not in calls:
-        refuse(
-            "assigning into a plain array",
-            "Collect the values in a list and join them with np.stack([...]), or choose between "
-            "arrays with np.where(...).",
-        )
+        refuse("assigning into a plain array", UNFOLLOWED)
     if ndim:
         refuse("float()", "A float must have no axes: index or sum the array first.")
     refuse(

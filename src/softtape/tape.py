@@ -11,10 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Any, Protocol, Self
+from weakref import ReferenceType, ref
 
 import numpy as np
 from numpy.typing import NDArray
 
+from softtape.arrays import mutated
 from softtape.columns import IS_INPUT, NONE, NUMBERS, OTHER, Recording, Rows
 from softtape.errors import TraceError
 from softtape.graph import Graph, Guard
@@ -104,6 +106,7 @@ class Tape:
         "rows",
         "start",
         "texts",
+        "views",
     )
 
     def __init__(self, *, locate: bool = False, start: Callable[[Any], Any] | None = None) -> None:
@@ -120,6 +123,7 @@ class Tape:
         self.start: dict[str, Any] = {}
         self.locations: dict[int, tuple[Location, Any]] | None = {} if locate else None
         self._arrays: dict[int, tuple[Any, Any, int]] = {}
+        self.views: list[ReferenceType[Traced]] = []  # and what they are views of
         self._before: Reader | None = None
         self.texts = (
             False  # whether a text was made of a value, which says nothing of where it goes
@@ -148,6 +152,7 @@ class Tape:
         self.extend = outlived
         self._arrays.clear()
         self._reads.clear()
+        self.views.clear()
 
     def read(self, param: Readable, /) -> Traced:
         """Return the input that stands for ``param`` (see :class:`Reader`)."""
@@ -229,7 +234,16 @@ class Tape:
             if len(args) == 1:
                 return self._traced((primitive.code, args[0], NONE), value)
         self.others[self.count] = (tuple(args), attrs)
-        return self._traced((primitive.code, NONE, NONE), value)
+        made = self._traced((primitive.code, NONE, NONE), value)
+        if type(value) is np.ndarray and value.base is not None and len(args) == 1:
+            self.views += (ref(made), ref(operand))  # numpy says it shares memory
+        return made
+
+    def mutated(self, value: Traced) -> Any:
+        """Return the array that stands for ``value`` from now on, since it changes in place."""
+        alive = {id(t): t for view in self.views if (t := view()) is not None}
+        self.views = [ref(t) for t in alive.values()]
+        return mutated(value, alive.values(), self.inputs.values())
 
     def _across(
         self, primitive: Primitive, operands: Sequence[Any], attrs: dict[str, Any] | None

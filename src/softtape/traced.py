@@ -19,10 +19,15 @@ from softtape.errors import TraceError
 from softtape.graph import shape_of
 from softtape.location import user_location
 from softtape.ops import FUNCTIONS, PRIMITIVES, Primitive
+<<<<<<< HEAD
 from softtape.ops.complex import is_complex
+=======
+from softtape.ops.assignment import CHANGING, apply_at, store
+>>>>>>> ac6ccb4 (Arrays that a program makes and changes in place are followed: assignments, in-place operators, out=, views and aliases)
 from softtape.ops.indexing import Slot, getitem
 from softtape.ops.reductions import ufunc_method
 from softtape.refusals import (
+    UNFOLLOWED,
     outlived,
     refuse,
     refuse_float,
@@ -30,11 +35,12 @@ from softtape.refusals import (
     refuse_unknown_arguments,
 )
 
-__all__ = ["Recorder", "Traced", "plain_operand"]
+__all__ = ["Flat", "Recorder", "Traced", "changeable", "plain_operand"]
 
 __tracebackhide__ = True  # pytest shows the user's line instead
 
 
+_ORDINARY = frozenset({float, int, bool, np.ndarray, np.float64})
 _np: Any = np  # for calls on traced values, of which numpy's annotations do not know
 
 
@@ -56,6 +62,10 @@ class Recorder(Protocol):
 
     def guard(self, value: Traced, expected: Any) -> None:
         """Note that the program went on as it did because ``value`` was ``expected``."""
+        ...
+
+    def mutated(self, value: Traced) -> Any:
+        """Return the array that stands for ``value`` from now on, since it changes in place."""
         ...
 
     def taken_in(self, operand: Any) -> Any:
@@ -106,11 +116,14 @@ class Traced:
         for key in ("out", "where"):
             if keywords.get(key) is None or keywords[key] is True:
                 keywords.pop(key, None)
+        if method == "at":
+            return apply_at(ufunc, changeable(inputs[0], f"np.{ufunc.__name__}.at"), *inputs[1:])
         if "out" in keywords:
-            refuse(
-                f"out= (or an in-place operator) of np.{ufunc.__name__}",
-                "Write the functional form: x = x + y instead of x += y.",
-            )
+            outs = keywords.pop("out")
+            for out in outs:
+                changeable(out, f"out= (or an in-place operator) of np.{ufunc.__name__}")
+            where = keywords.pop("where", True) if method == "__call__" else True
+            return store(outs, getattr(ufunc, method)(*inputs, **keywords), where)
         if "where" in keywords:
             refuse(f"where= of np.{ufunc.__name__}", "Use np.where(condition, a, b).")
         dtype = keywords.pop("dtype", None)
@@ -136,10 +149,15 @@ class Traced:
         if known is None:
             refuse_function(_name(function))
         if keywords:
-            if keywords.pop("out", None) is not None:
-                refuse(f"out= of {_name(function)}", "Use its return value.")
+            out = keywords.pop("out", None)
+            if out is not None:
+                out = out[0] if isinstance(out, tuple) else out
+                changeable(out, f"out= of {_name(function)}")
+                return store((out,), function(*args, **keywords))
             keywords = {k: _operand(v) for k, v in keywords.items()}
-        if args and function in _JOINING:
+        if function in CHANGING:
+            args = (changeable(args[0], _name(function)), *map(_operand, args[1:]))
+        elif args and function in _JOINING:
             args = ([_operand(part) for part in args[0]], *args[1:])
         else:
             args = tuple(map(_operand, args))
@@ -196,9 +214,9 @@ class Traced:
         return _np.imag(self)
 
     @property
-    def flat(self) -> Iterator[Any]:
-        """The elements one by one."""
-        return iter(_np.ravel(self))
+    def flat(self) -> Flat:
+        """The elements in one row."""
+        return Flat(self)
 
     def __len__(self) -> int:
         """Return the length of the first axis."""
@@ -310,20 +328,49 @@ class Traced:
         """Raise: a pickle would lose the gradient."""
         refuse("pickling", "Run the program in the process of the test.")
 
+    def snapshot(self) -> Traced:
+        """Return what it is now, whatever happens to it afterwards."""
+        made = Traced()
+        made._tape, made._index, made._value = self._tape, self._index, self._value
+        return made
+
+    def copy(self, order: Any = "C") -> Traced:
+        """Return a copy of an array, which does not change with it; a number is its own copy."""
+        if type(self._value) is not np.ndarray:
+            return self
+        made = self.snapshot()
+        made._value = self._value.copy()
+        return made
+
     def __copy__(self) -> Traced:
-        """Return the value itself: it never changes in place."""
-        return self
+        """Return a copy of an array; a number is its own copy."""
+        return self.copy()
 
     def __deepcopy__(self, memo: Any) -> Traced:
-        """Return the value itself: it never changes in place."""
-        return self
+        """Return a copy of an array; a number is its own copy."""
+        return self.copy()
 
-    def __setitem__(self, index: Any, value: Any) -> NoReturn:
-        """Raise: traced values never change in place."""
-        refuse(
-            "assigning into a traced array",
-            "Write the functional form: np.where(mask, new, old) or np.concatenate([...]).",
-        )
+    def __setitem__(self, index: Any, value: Any) -> None:
+        """Change elements of an array, in all that share its memory (see softtape.arrays)."""
+        if type(self._value) is not np.ndarray:
+            raise TypeError(f"{self!r} is a number and does not support item assignment")
+        self._tape.mutated(self)[index] = value
+
+    def fill(self, value: Any) -> None:
+        """See ndarray.fill."""
+        self[...] = value
+
+    def put(self, indices: Any, values: Any, mode: Any = "raise") -> None:
+        """See np.put."""
+        _np.put(self, indices, values, mode)
+
+    def sort(self, *args: Any, **keywords: Any) -> None:
+        """See ndarray.sort."""
+        self[...] = _np.sort(self, *args, **keywords)
+
+    def partition(self, *args: Any, **keywords: Any) -> None:
+        """See ndarray.partition."""
+        self[...] = _np.partition(self, *args, **keywords)
 
     # ---- indexing
 
@@ -361,6 +408,7 @@ class Traced:
         """Return the value in another dtype; integers and booleans have no gradient."""
         wanted = np.dtype(dtype)
         if wanted == self.dtype:
+<<<<<<< HEAD
             return self
         if is_complex(self) and wanted.kind != "c":
             # as numpy does
@@ -368,6 +416,10 @@ class Traced:
             warnings.warn(lost, np.exceptions.ComplexWarning, stacklevel=2)
             return self.real.astype(wanted)
         if wanted.kind in "fc":
+=======
+            return self.copy() if keywords.get("copy", True) else self
+        if wanted.kind == "f":
+>>>>>>> ac6ccb4 (Arrays that a program makes and changes in place are followed: assignments, in-place operators, out=, views and aliases)
             return self._tape.record(PRIMITIVES["astype"], (self,), {"dtype": wanted.str})
         if wanted.kind in "biu":
             whole = _np.not_equal(self, 0) if wanted.kind == "b" else _np.trunc(self)
@@ -385,8 +437,8 @@ class Traced:
         return _np.transpose(self, order)
 
     def flatten(self, order: Any = "C") -> Any:
-        """See np.ravel."""
-        return _np.ravel(self, order)
+        """Return a copy of np.ravel's result."""
+        return _np.ravel(self, order).copy()
 
     def conj(self) -> Any:
         """See np.conjugate."""
@@ -395,16 +447,65 @@ class Traced:
     conjugate = conj
 
 
+class Flat:
+    """What ``x.flat`` is: the elements in one row, to be read and to be assigned to."""
+
+    def __init__(self, array: Any) -> None:
+        """Look at an array."""
+        self.base = array
+
+    def __len__(self) -> int:
+        """Return the number of elements."""
+        return int(self.base.size)
+
+    def __iter__(self) -> Iterator[Any]:
+        """Yield the elements."""
+        return iter(_np.ravel(self.base))
+
+    def __getitem__(self, index: Any) -> Any:
+        """Return an element, or a copy of some of them."""
+        taken = _np.ravel(self.base)[index]
+        return taken.copy() if shape_of(taken) else taken
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        """Assign to elements; values are repeated as often as needed."""
+        places = np.atleast_1d(np.arange(len(self))[index])
+        values = _np.ravel(value if shape_of(value) else stacked(value))
+        cycled = values[np.arange(places.size) % np.size(values)]
+        self.base[np.unravel_index(places, self.base.shape)] = cycled
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        """Return the elements, if they are plain."""
+        return np.array(_np.ravel(self.base), dtype=dtype)
+
+    def copy(self) -> Any:
+        """Return the elements as an array."""
+        return _np.ravel(self.base).copy()
+
+
+def changeable(array: Any, what: str) -> Any:
+    """Return the array that is to be changed, if it is one that the tape follows."""
+    followed = hasattr(array, "_softtape_record") or hasattr(array, "_softtape_plain")
+    return array if followed or array is None else refuse(f"{what} with a plain array", UNFOLLOWED)
+
+
 # ---- operands: what stands beside a traced value
 
 
 def plain_operand(operand: Any) -> Any:
     """Return an operand as numpy would take it: a Param's current value, a list as an array."""
+<<<<<<< HEAD
     if isinstance(operand, (float, int, np.ndarray, np.generic, complex)):
+=======
+    if type(operand) in _ORDINARY:
         return operand
-    current = getattr(operand, "_softtape_current", None)
-    if current is not None:
-        return current()
+    for known_by in ("_softtape_current", "_softtape_plain"):
+        current = getattr(operand, known_by, None)
+        if current is not None:
+            return current()
+    if isinstance(operand, (float, int, np.ndarray, np.generic)):
+>>>>>>> ac6ccb4 (Arrays that a program makes and changes in place are followed: assignments, in-place operators, out=, views and aliases)
+        return operand
     if isinstance(operand, (list, tuple)):
         if holds_traced(operand):
             return stacked(operand)
@@ -476,7 +577,7 @@ _UNARY = {"neg": "negative", "pos": "positive", "abs": "absolute", "invert": "in
 _METHODS = (
     *("sum", "prod", "mean", "std", "var", "max", "min", "ptp", "cumsum", "cumprod"),
     *("argmax", "argmin", "argsort", "all", "any", "ravel", "squeeze", "swapaxes", "take"),
-    *("repeat", "clip", "round", "dot", "trace", "diagonal", "copy", "nonzero"),
+    *("repeat", "clip", "round", "dot", "trace", "diagonal", "nonzero"),
 )
 
 
@@ -542,13 +643,16 @@ def _unary(primitive: Primitive) -> Callable[[Traced], Any]:
     return lambda self: self._applied(primitive)
 
 
-def _in_place(self: Traced, other: Any) -> Any:  # noqa: ARG001 -- the signature of an operator
-    if self.ndim == 0:
-        return NotImplemented  # a scalar: Python rebinds the name to x + y
-    return refuse(
-        "an in-place operator on an array",
-        "Write the functional form: x = x + y instead of x += y.",
-    )
+def _in_place(name: str) -> Callable[[Traced, Any], Any]:
+    change = getattr(operator, name)
+
+    def method(self: Traced, other: Any) -> Any:
+        if type(self._value) is not np.ndarray:
+            return NotImplemented  # a number: Python rebinds the name to x + y
+        change(self._tape.mutated(self), other)
+        return self
+
+    return method
 
 
 def _numpy_method(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -565,7 +669,7 @@ def _install() -> None:
         setattr(Traced, f"__{short}__", _operator(PRIMITIVES[name]))
         setattr(Traced, f"__r{short}__", _reflected(PRIMITIVES[name]))
         if short not in ("and", "or", "xor"):
-            setattr(Traced, f"__i{short}__", _in_place)
+            setattr(Traced, f"__i{short}__", _in_place(f"__i{short}__"))
     for short, name in _COMPARE.items():
         setattr(Traced, f"__{short}__", _operator(PRIMITIVES[name]))
     for short, name in _UNARY.items():

@@ -525,8 +525,9 @@ def test_leaving_the_tape_is_refused_as_in_a_fit() -> None:
     with pytest.raises(TraceError, match="Drop the call"):
         grad(lambda x: float(x) ** 2)(1.0)
 
+    made = np.zeros(2)
+
     def filled(x: Any) -> Any:
-        made = np.zeros(2)
         made[0] = x
         return np.sum(made)
 

@@ -1,6 +1,7 @@
 """Rules: what numpy's functions compute and how they are differentiated, one file per family."""
 
 from softtape.ops import (
+    assignment,
     complex,
     decompositions,
     elementwise,
@@ -19,6 +20,7 @@ __all__ = [
     "PRIMITIVES",
     "Kind",
     "Primitive",
+    "assignment",
     "complex",
     "decompositions",
     "elementwise",

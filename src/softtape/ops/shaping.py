@@ -278,7 +278,7 @@ def _np_diff(a: Any, n: int = 1, axis: int = -1) -> Any:
 
 @implements(np.copy)
 def _np_copy(a: Any, order: str = "K", subok: bool = False) -> Any:
-    return a  # values under tracing never change in place, so no copy is needed
+    return a.copy()
 
 
 # What these return does not depend on the values, only on shape and dtype.

@@ -1,0 +1,493 @@
+"""Arrays that a program makes and then changes in place, element by element or as a whole.
+
+While a program is traced, ``np.zeros``, ``np.array`` and their kin (see :mod:`softtape.patches`)
+return an :class:`Fresh` array: an ordinary array in all but one respect, that it hears of
+assignments. The first time a traced value is assigned to some of its elements, it and all its
+views become :class:`Mosaic` arrays, which know by a :class:`~softtape.memory.Memory` what they are
+made of, and whatever reads them gets that.
+
+A traced array, the result of an operation, may be changed in place, too. It and all views of it
+then become :class:`Mutated`, which stand for a Mosaic.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NoReturn
+from weakref import ReferenceType, ref
+
+import numpy as np
+from numpy.typing import NDArray
+
+from softtape.memory import Memory, address, flat_memory
+from softtape.ops import FUNCTIONS
+from softtape.ops.assignment import CHANGING, apply_at, store
+from softtape.refusals import refuse, refuse_function
+from softtape.traced import Flat, Traced, stacked
+
+__all__ = ["Fresh", "Mosaic", "Mutated", "mutated", "owned"]
+
+__tracebackhide__ = True  # pytest shows the user's line instead
+
+_PLAIN = frozenset({float, int, bool, np.float64, np.float32, np.int64, np.bool_, np.ndarray})
+_PUT = FUNCTIONS[np.put]
+_plain_set = np.ndarray.__setitem__
+
+
+class Fresh(np.ndarray):
+    """An array that the program made under tracing, so far of plain numbers."""
+
+    __slots__ = ("_family", "_memory", "_places")
+    _family: list[ReferenceType[Fresh]]
+    _memory: Memory
+    _places: NDArray[np.intp]
+
+    def __array_finalize__(self, obj: Any) -> None:
+        """Keep account of views, which share what is assigned."""
+        base = self.base
+        if base is None or not (base is obj or (isinstance(obj, Fresh) and base is obj.base)):
+            return
+        if type(self) is Mosaic:
+            memory = getattr(obj, "_memory", None)
+            if memory is not None:
+                self._memory = memory
+        elif type(obj) is Fresh:
+            try:
+                family = obj._family
+            except AttributeError:
+                family = obj._family = [ref(obj)]
+            family.append(ref(self))
+            self._family = family
+
+    def _softtape_plain(self) -> NDArray[Any]:
+        """Return it as numpy's own array, the same one each time where that is known."""
+        base = self.base
+        if type(base) is np.ndarray and base.shape == self.shape and base.strides == self.strides:
+            return base
+        return self.view(np.ndarray)
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        """Assign to elements."""
+        if type(value) in _PLAIN or (known := traced_form(value)) is None:
+            _plain_set(self, index, value)
+            return
+        kind = self.dtype.kind
+        if kind != "f":
+            if kind in "biu" and not known.ndim:
+                _plain_set(self, index, known)  # asks for an integer, under guard
+                return
+            refuse(f"assigning into an array of dtype {self.dtype}", "Give it dtype=float.")
+        _mosaics(self)
+        self[index] = known
+
+    @property
+    def flat(self) -> Any:
+        """The elements in one row."""
+        return Flat(self)
+
+    def fill(self, value: Any) -> None:
+        """See ndarray.fill."""
+        self[...] = value
+
+    def put(self, indices: Any, values: Any, mode: Any = "raise") -> None:
+        """See np.put."""
+        _PUT(self, indices, values, mode)
+
+    def __reduce__(self) -> Any:
+        """Pickle as numpy's own array."""
+        return self.view(np.ndarray).__reduce__()
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Pickle as numpy's own array."""
+        return self.view(np.ndarray).__reduce_ex__(protocol)
+
+
+def traced_form(value: Any) -> Traced | None:
+    """Return what is or holds traced values as one traced value; None for what is plain."""
+    if type(value) in (list, tuple):
+        if not any(traced_form(part) is not None for part in value):
+            return None
+        value = stacked([_operand(part) for part in value])
+    else:
+        value = _operand(value)
+    return value if type(value) is Traced else None
+
+
+def _operand(value: Any) -> Any:
+    """Return an argument of a numpy function with what it holds in place of Mosaics."""
+    if type(value) in (list, tuple):
+        return type(value)(map(_operand, value))
+    current = getattr(value, "_softtape_current", None)
+    return value if current is None else current()
+
+
+def owned(value: Any) -> Any:
+    """Return a traced array as one that shares memory with no other."""
+    if type(value) is Traced and type(value._value) is np.ndarray and value._value.base is not None:
+        return value.copy()
+    return value
+
+
+def _fresh(value: Any) -> Any:
+    """Return a new plain array as one that hears of assignments."""
+    if type(value) is np.ndarray and value.dtype.kind == "f":
+        return (value if value.base is None else value.copy()).view(Fresh)
+    return value
+
+
+def _mosaics(array: Fresh) -> None:
+    """Turn an array and all its views into Mosaics."""
+    base = array.base
+    root = base if isinstance(base, Fresh) else array
+    flat = flat_memory(root)
+    family = [a for a in (r() for r in getattr(root, "_family", ())) if a is not None]
+    if flat is None or any(a.dtype != root.dtype for a in family):
+        refuse(
+            "assigning into an array whose memory is seen as another dtype or in part only",
+            "Work on a copy: x = np.array(x).",
+        )
+    memory = Memory(flat)
+    for member in {id(a): a for a in (root, array, *family)}.values():
+        member.__class__ = Mosaic
+        member._memory = memory
+
+
+def _pinned(index: Any) -> Any:
+    """Return an index with plain numbers, guarded, in place of traced ones."""
+    if type(index) is tuple:
+        return tuple(map(_pinned, index))
+    index = _operand(index)
+    if type(index) is not Traced:
+        return index
+    return index._pinned() if index.dtype.kind in "biu" else operator.index(index)
+
+
+class Mosaic(Fresh):
+    """An array some elements of which are, or were, traced.
+
+    It is read as what its elements are now: a traced array, or a plain one.
+    """
+
+    __slots__ = ()
+
+    def _softtape_current(self) -> Any:
+        memory = getattr(self, "_memory", None)
+        if memory is None:
+            return self.view(np.ndarray)
+        return memory.read(self._where())
+
+    def _softtape_plain(self) -> Any:
+        return self._softtape_current()
+
+    def _where(self) -> NDArray[np.intp]:
+        try:
+            return self._places
+        except AttributeError:
+            self._places = places = self._memory.places(self)
+            return places
+
+    # ---- elements
+
+    def __getitem__(self, index: Any) -> Any:
+        """Return an element, a view, or a copy of some elements."""
+        index = _pinned(index)
+        places = self._where()[index]
+        if type(places) is np.ndarray:
+            if places.base is not None:
+                view = np.ndarray.__getitem__(self, index)
+                if getattr(view, "_memory", None) is self._memory:
+                    view._places = places
+                    return view
+            read = self._memory.read(places)
+            return owned(read) if type(read) is Traced else _fresh(read)
+        return self._memory.read(places)
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        """Assign to elements."""
+        index = _pinned(index)
+        places = self._where()[index]
+        same = type(value) is Mosaic and getattr(value, "_memory", None) is self._memory
+        if same and np.array_equal(value._where(), places):
+            return  # x[1:3] += y, which has changed them already
+        if type(value) not in _PLAIN and (known := traced_form(value)) is not None:
+            self._check_writeable()
+            self._memory.write(places, known)
+            return
+        _plain_set(self, index, _operand(value))
+        self._memory.written(places)
+
+    def _check_writeable(self) -> None:
+        if not self.flags.writeable:
+            raise ValueError("assignment destination is read-only")
+
+    def __iter__(self) -> Iterator[Any]:
+        """Yield the parts along the first axis."""
+        return (self[i] for i in range(len(self)))
+
+    def __contains__(self, item: Any) -> bool:
+        """Return whether some element equals ``item``, under guard."""
+        return bool(np.any(self == item))
+
+    # ---- numpy's protocols
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **keywords: Any) -> Any:
+        """Compute with what the arrays hold."""
+        if method == "at":
+            return apply_at(ufunc, inputs[0], *map(_operand, inputs[1:]))
+        outs = keywords.pop("out", None)
+        where = True
+        if outs is not None and method == "__call__":
+            where = _operand(keywords.pop("where", True))
+        keywords = {key: _operand(value) for key, value in keywords.items()}
+        made = getattr(ufunc, method)(*map(_operand, inputs), **keywords)
+        if outs is not None:
+            return store(outs, made, where)
+        return _fresh(made)
+
+    def __array_function__(
+        self, function: Callable[..., Any], types: Any, args: Any, keywords: Any
+    ) -> Any:
+        """Compute with what the arrays hold; give views where numpy does."""
+        if function in _VIEWING and isinstance(args[0], Mosaic):
+            made = super().__array_function__(function, (np.ndarray,), args, keywords)
+            if all(_linked(part) for part in (made if isinstance(made, (list, tuple)) else [made])):
+                return made
+        if function in CHANGING:
+            given = (x if (known := traced_form(x)) is None else known for x in args[1:])
+            return FUNCTIONS[function](args[0], *given, **keywords)
+        out = keywords.pop("out", None) if keywords else None
+        made = function(*map(_operand, args), **{k: _operand(v) for k, v in keywords.items()})
+        if out is not None:
+            return store(out if isinstance(out, tuple) else (out,), made)
+        return owned(made) if type(made) is Traced else _fresh(made)
+
+    def __array_wrap__(self, array: Any, *rest: Any) -> Any:
+        """Return a result of numpy's own code as it is."""
+        return array
+
+    # ---- methods that change it
+
+    def sort(self, *args: Any, **keywords: Any) -> None:
+        """See ndarray.sort."""
+        self[...] = np.sort(self, *args, **keywords)
+
+    def partition(self, *args: Any, **keywords: Any) -> None:
+        """See ndarray.partition."""
+        self[...] = np.partition(self, *args, **keywords)
+
+    # ---- what leaves the tape
+
+    def view(self, *args: Any, **keywords: Any) -> Any:
+        """Return the same elements as another array."""
+        if args or keywords:
+            kind = args[0] if args else next(iter(keywords.values()))
+            if kind is np.ndarray:
+                return np.ndarray.view(self, np.ndarray)
+            refuse("view() in another type", "Convert what it holds: x.astype(dtype).")
+        return self[...]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        """Raise if what it holds is traced."""
+        return np.array(self._softtape_current(), dtype=dtype)
+
+    def __copy__(self) -> Any:
+        """Return a copy."""
+        return self.copy()
+
+    def __deepcopy__(self, memo: Any) -> Any:
+        """Return a copy."""
+        return self.copy()
+
+    def __reduce__(self) -> Any:
+        """Pickle, if it is plain."""
+        return self._softtape_current().__reduce_ex__(2)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Pickle, if it is plain."""
+        return self._softtape_current().__reduce_ex__(protocol)
+
+
+def _linked(part: Any) -> bool:
+    """Whether an array is a view of what it was taken from, or nothing of the kind."""
+    return not isinstance(part, np.ndarray) or hasattr(part, "_memory")
+
+
+def _names(*names: str) -> Iterable[Any]:
+    return (getattr(np, name) for name in names)
+
+
+_VIEWING = frozenset(
+    {
+        *_names("shape", "ndim", "size", "shares_memory", "may_share_memory", "iscomplexobj"),
+        *_names("reshape", "ravel", "transpose", "swapaxes", "moveaxis", "rollaxis"),
+        *_names("matrix_transpose", "squeeze", "expand_dims", "flip", "flipud", "fliplr", "rot90"),
+        *_names("split", "array_split", "hsplit", "vsplit", "dsplit", "diagonal"),
+        *_names("atleast_1d", "atleast_2d", "atleast_3d"),
+    }
+)
+"""Functions that numpy answers by a view, or by the shape alone."""
+
+
+def _reading(name: str) -> Callable[..., Any]:
+    """Return a method that asks what the array holds."""
+
+    def method(self: Mosaic, *args: Any, **keywords: Any) -> Any:
+        out = keywords.pop("out", None)
+        held = self._softtape_current()
+        asked = getattr(held, name, None)
+        if asked is None:
+            refuse_function(f"ndarray.{name}")
+        made = asked(*args, **keywords)
+        if out is not None:
+            return store((out,), made)
+        return owned(made) if type(made) is Traced else _fresh(made)
+
+    method.__name__ = name
+    return method
+
+
+def _viewing(name: str) -> Callable[..., Any]:
+    """Return a method that gives a view where numpy's does, else a copy of what is held."""
+    original = getattr(np.ndarray, name)
+
+    def method(self: Mosaic, *args: Any, **keywords: Any) -> Any:
+        made = original(self, *args, **keywords)
+        if hasattr(made, "_memory"):
+            return made
+        return owned(getattr(self._softtape_current(), name)(*args, **keywords))
+
+    method.__name__ = name
+    return method
+
+
+def _leaving(name: str) -> Callable[..., Any]:
+    def method(*_: Any, **__: Any) -> NoReturn:
+        refuse(f"ndarray.{name}", "Use numpy functions on the array itself.")
+
+    return method
+
+
+_READING = (
+    *("__bool__", "__int__", "__index__", "__float__", "__complex__", "__round__"),
+    *("__str__", "__repr__", "__format__"),
+    *("all", "any", "argmax", "argmin", "argpartition", "argsort", "astype", "choose", "clip"),
+    *("compress", "conj", "conjugate", "copy", "cumprod", "cumsum", "dot", "flatten", "item"),
+    *("max", "mean", "min", "nonzero", "prod", "repeat", "round", "searchsorted", "std"),
+    *("sum", "take", "tolist", "trace", "var"),
+)
+_LEAVING = (
+    *("byteswap", "data", "dump", "dumps", "getfield", "resize", "setfield", "tobytes", "tofile"),
+    *("to_device",),
+)
+for _name in _READING:
+    setattr(Mosaic, _name, _reading(_name))
+for _name in ("reshape", "ravel"):
+    setattr(Mosaic, _name, _viewing(_name))
+for _name in _LEAVING:
+    setattr(Mosaic, _name, _leaving(_name))
+
+
+class Mutated(Traced):
+    """A traced array that was changed in place: it stands for the Mosaic that it holds."""
+
+    __slots__ = ()
+
+    def _softtape_current(self) -> Any:
+        return self._value._softtape_current()
+
+    def _softtape_record(self, primitive: Any, operands: Sequence[Any], attrs: Any) -> Any:
+        return primitive(*map(_operand, operands), **attrs)
+
+
+def mutated(traced: Traced, others: Iterable[Traced], fixed: Iterable[Traced]) -> Any:
+    """Turn a traced array, and those that share its memory, into arrays that change in place.
+
+    Parameters
+    ----------
+    traced
+        The one that is to change.
+    others
+        Values that may share its memory.
+    fixed
+        The inputs of the tape, which do not belong to the program.
+
+    Returns
+    -------
+    Mosaic
+        What it now stands for.
+    """
+    value = traced._value
+    root = value if value.base is None else value.base
+    if any(_root(x) is root for x in fixed):
+        refuse(
+            "changing in place what the program was given (a Param's value, an argument)",
+            "Work on a copy: x = np.array(x), or write the functional form: x = x + y.",
+        )
+    if not value.flags.writeable:
+        raise ValueError("assignment destination is read-only")
+    members = [x for x in others if type(x) is Traced and _root(x) is root]
+    members = list({id(x): x for x in (traced, *members)}.values())
+    first = min(address(x._value) + _extent(x._value)[0] for x in members)
+    last = max(address(x._value) + _extent(x._value)[1] for x in members)
+    size = value.itemsize
+    flat = np.full((last - first) // size + 1, np.nan, value.dtype).view(Mosaic)
+    flat._memory = memory = Memory(flat.view(np.ndarray))
+    for member in members:
+        old = member._value
+        start = address(old) - first
+        array = np.ndarray.__new__(
+            Mosaic, old.shape, old.dtype, buffer=flat, offset=start, strides=old.strides
+        )
+        array._memory = memory
+        memory.write(array._where(), member)
+        member._value = array
+        member.__class__ = Mutated
+    return traced._value
+
+
+def _root(traced: Traced) -> Any:
+    value = traced._value
+    base = getattr(value, "base", None)
+    return value if base is None else base
+
+
+def _extent(array: NDArray[Any]) -> tuple[int, int]:
+    """Return how far, in bytes, elements lie before and after the first one."""
+    steps = [s * (n - 1) for s, n in zip(array.strides, array.shape, strict=True)]
+    return sum(s for s in steps if s < 0), sum(s for s in steps if s > 0)
+
+
+def _standing(name: str) -> Any:
+    def method(self: Mutated, *args: Any, **keywords: Any) -> Any:
+        return getattr(self._value, name)(*args, **keywords)
+
+    method.__name__ = name
+    return method
+
+
+def _in_place(name: str) -> Any:
+    change = getattr(operator, name)
+
+    def method(self: Mutated, other: Any) -> Any:
+        change(self._value, other)
+        return self
+
+    return method
+
+
+def _stand_in() -> None:
+    """Let Mutated pass on whatever a traced value can do."""
+    for name, own in vars(Traced).items():
+        if name in vars(Mutated) or name in ("__slots__", "__doc__", "__module__", "__weakref__"):
+            continue
+        if isinstance(own, property):
+            setattr(Mutated, name, property(operator.attrgetter(f"_value.{name}")))
+        elif name.startswith("__i") and hasattr(operator, name) and name not in _NOT_IN_PLACE:
+            setattr(Mutated, name, _in_place(name))
+        elif callable(own) and hasattr(np.ndarray, name):
+            setattr(Mutated, name, _standing(name))
+
+
+_NOT_IN_PLACE = ("__invert__", "__index__")
+_stand_in()

@@ -1,0 +1,219 @@
+"""What the elements of an array are that a program changes in place.
+
+A traced value never changes. An array does, and several names and views may stand for the same
+elements. A :class:`Memory` knows of each element whether it is a plain number or which element of
+which traced value was assigned to it last: a map from *places*, the positions in memory, to
+*parts*. An assignment changes the map and records nothing. Reading takes from the parts what was
+asked for: an element that was assigned as a number is that number again, so a loop over elements
+records what it would have recorded with plain variables; an array of many parts is one
+``np.stack`` or ``np.concatenate`` of them.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+from numpy.typing import NDArray
+
+from softtape.ops import PRIMITIVES
+from softtape.ops.indexing import Slot, getitem
+from softtape.traced import Traced
+
+__all__ = ["Memory"]
+
+Places = NDArray[np.intp]
+
+_MANY = 16  # parts after whose joining the result takes their place
+_DEAD = 64  # parts that may be kept although nothing of them is left
+
+_stack, _concatenate = PRIMITIVES["stack"], PRIMITIVES["concatenate"]
+_reshape, _broadcast_to = PRIMITIVES["reshape"], PRIMITIVES["broadcast_to"]
+
+
+def flat_memory(array: NDArray[Any]) -> NDArray[Any] | None:
+    """Return the elements of a whole array in the order they lie in memory, as a view of it."""
+    order = sorted(range(array.ndim), key=lambda axis: -array.strides[axis])
+    flat = array.view(np.ndarray).transpose(order).reshape(-1)
+    return flat if np.may_share_memory(flat, array) or not array.size else None
+
+
+def address(array: NDArray[Any]) -> int:
+    """Return where the first element of an array lies."""
+    place: int = array.__array_interface__["data"][0]
+    return place
+
+
+class Memory:
+    """The elements of an array and of all its views.
+
+    Parameters
+    ----------
+    flat
+        Their plain numbers, shape (n,). NaN stands there for an element of a traced value: what
+        reads the bare memory, as foreign code may, does not get a number that is out of date.
+    """
+
+    __slots__ = ("_joined", "_most", "_next", "flat", "numbers", "owner", "parts", "place", "start")
+
+    def __init__(self, flat: NDArray[Any]) -> None:
+        """Start with plain numbers alone."""
+        self.flat = flat
+        self.start = address(flat)
+        self.numbers: Places = np.arange(flat.size)
+        self.owner: Places = np.zeros(flat.size, np.intp)  # 0: a plain number
+        self.place: Places = np.zeros(flat.size, np.intp)  # within its part
+        self.parts: dict[int, Traced] = {}
+        self._next = 1
+        self._most = _DEAD
+        self._joined: dict[bytes, Traced] = {}
+
+    def places(self, array: NDArray[Any]) -> Places:
+        """Return the place of each element of an array in this memory."""
+        if not array.size:
+            return np.zeros(array.shape, np.intp)
+        size = array.itemsize
+        first = (address(array) - self.start) // size
+        strides = [self.numbers.itemsize * (s // size) for s in array.strides]
+        return as_strided(self.numbers[first:], array.shape, strides)
+
+    # ---- writing
+
+    def write(self, places: Any, value: Traced) -> None:
+        """Let elements be those of ``value``, which broadcasts against ``places``."""
+        if value.dtype != self.flat.dtype:
+            value = value.astype(self.flat.dtype)
+        single = type(places) is not np.ndarray
+        shape = () if single else places.shape
+        if value.ndim and value.shape != shape:
+            extra = value.ndim - len(shape)
+            if extra > 0 and value.shape[:extra] == (1,) * extra:
+                value = _reshape(value, shape=value.shape[extra:])
+            if value.shape != shape:
+                value = _broadcast_to(value, shape=shape)
+        number = self._next
+        self._next = number + 1
+        self.parts[number] = value.snapshot() if value.ndim else value
+        self.owner[places] = number
+        self.place[places] = np.arange(value.size).reshape(shape) if value.ndim else 0
+        self.flat[places] = np.nan
+        if self._joined:
+            self._joined.clear()
+        if len(self.parts) > self._most:
+            alive = set(np.unique(self.owner).tolist())
+            self.parts = {k: part for k, part in self.parts.items() if k in alive}
+            self._most = 2 * len(self.parts) + _DEAD
+
+    def written(self, places: Any) -> None:
+        """Note that plain numbers were written."""
+        self.owner[places] = 0
+        if self._joined:
+            self._joined.clear()
+
+    # ---- reading
+
+    def read(self, places: Any) -> Any:
+        """Return elements: a plain number or array if none of them is traced."""
+        if type(places) is not np.ndarray:
+            return self._element(places)
+        if not places.size:
+            return self.flat[places]
+        owners = self.owner[places]
+        first = int(owners.flat[0])
+        if not (owners == first).all():
+            key = places.tobytes() + repr(places.shape).encode()
+            known = self._joined.get(key)
+            if known is None:
+                known = self._join(places)
+                self._joined[key] = known
+            return known
+        return self._of_one(self.parts[first], self.place[places]) if first else self.flat[places]
+
+    def _element(self, place: Any) -> Any:
+        owner = int(self.owner[place])
+        if not owner:
+            return self.flat[place]
+        part = self.parts[owner]
+        if not part.ndim:
+            return part
+        index = np.unravel_index(int(self.place[place]), part.shape)
+        return getitem(part, index=tuple(map(int, index)))
+
+    def _of_one(self, part: Traced, wanted: Places) -> Any:
+        """Return elements of one part, by their numbers in it."""
+        if not part.ndim:
+            return _broadcast_to(part, shape=wanted.shape)
+        if part.size == wanted.size and (wanted.ravel() == np.arange(part.size)).all():
+            return part if part.shape == wanted.shape else _reshape(part, shape=wanted.shape)
+        flat = _flat(part)
+        if wanted.ndim == 1:
+            first, step = int(wanted[0]), int(wanted[1] - wanted[0]) if wanted.size > 1 else 1
+            if step > 0 and (np.diff(wanted) == step).all():
+                return getitem(flat, index=(slice(first, int(wanted[-1]) + 1, step),))
+        return getitem(flat, wanted.copy(), index=(Slot(0),))
+
+    def _join(self, places: Places) -> Any:
+        """Return elements of several parts as one array."""
+        flat = places.ravel()
+        owners, wanted = self.owner[flat], self.place[flat]
+        new = (owners[1:] != owners[:-1]) | ((owners[1:] > 0) & (wanted[1:] != wanted[:-1] + 1))
+        cuts = [0, *(np.flatnonzero(new) + 1).tolist(), flat.size]
+        runs = list(itertools.pairwise(cuts))
+        torn = sum(self._torn(int(owners[a]), b - a) for a, b in runs)
+        if torn > len(set(owners.tolist())) + 2:
+            made = self._gathered(owners, wanted, flat)
+        else:
+            made = _side_by_side(
+                [self._run(int(owners[a]), wanted[a:b], flat[a:b]) for a, b in runs]
+            )
+        if places.ndim != 1:
+            made = _reshape(made, shape=places.shape)
+        if len(runs) > _MANY:
+            self.write(places, made)
+        return made
+
+    def _torn(self, owner: int, length: int) -> bool:
+        """Whether a run is a piece only of an array."""
+        return bool(owner) and self.parts[owner].size not in (1, length)
+
+    def _run(self, owner: int, wanted: Places, places: Places) -> Any:
+        if owner:
+            return _number_or_array(self._of_one(self.parts[owner], wanted))
+        return self.flat[places] if places.size > 1 else self.flat[places[0]]
+
+    def _gathered(self, owners: Places, wanted: Places, places: Places) -> Any:
+        """Return the elements by one look-up in all their parts laid end to end."""
+        alive = np.unique(owners[owners > 0]).tolist()
+        flats = [_number_or_array(_flat(self.parts[k])) for k in alive]
+        start, starts = 0, np.zeros(max(alive) + 1, np.intp)
+        for k in alive:
+            starts[k] = start
+            start += self.parts[k].size
+        numbers = starts[owners] + wanted
+        plain = owners == 0
+        if plain.any():
+            numbers[plain] = start + np.arange(np.count_nonzero(plain))
+            flats.append(self.flat[places[plain]])
+        return getitem(_side_by_side(flats), numbers, index=(Slot(0),))
+
+
+def _flat(part: Traced) -> Any:
+    return part if part.ndim == 1 else _reshape(part, shape=(part.size,))
+
+
+def _number_or_array(part: Any) -> Any:
+    """Return an array of one element as that element: many of them are stacked at once."""
+    if type(part) is Traced and part.shape == (1,):
+        return getitem(part, index=(0,))
+    return part
+
+
+def _side_by_side(parts: list[Any]) -> Any:
+    """Join numbers and arrays of one axis to an array of one axis."""
+    joined = []
+    for is_number, group in itertools.groupby(parts, key=lambda part: np.ndim(part) == 0):
+        some = list(group)
+        joined += [_stack(*some, axis=0)] if is_number else some
+    return joined[0] if len(joined) == 1 else _concatenate(*joined, axis=0)
