@@ -209,17 +209,18 @@ def test_assignment_into_a_plain_array(prog):
         "prog.py",
         PROGRAM
         + """
+    OUT = np.zeros(3)
+
     def g():
-        out = np.zeros(3)
-        out[0] = rate * 2
-        return out.sum()
+        OUT[0] = rate * 2
+        return OUT.sum()
     """,
     )
     prog.write("test_it.py", TEST.format("prog.g()"))
     refused(
         prog,
-        "*E *TraceError: prog.py:12: out[0] = rate * 2",
-        "*E *assigning into a plain array would take a traced value off the tape*np.stack*",
+        "*E *TraceError: prog.py:13: OUT[0] = rate * 2",
+        "*E *assigning into a plain array would take a traced value off the tape*np.array(x)*",
     )
 
 
