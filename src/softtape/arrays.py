@@ -31,6 +31,7 @@ __all__ = ["Fresh", "Mosaic", "Mutated", "mutated", "owned"]
 __tracebackhide__ = True  # pytest shows the user's line instead
 
 _PLAIN = frozenset({float, int, bool, np.float64, np.float32, np.int64, np.bool_, np.ndarray})
+_SEEN_OTHERWISE = "assigning into an array whose memory is seen as another dtype, or as parts,"
 _PUT = FUNCTIONS[np.put]
 _plain_set = np.ndarray.__setitem__
 
@@ -73,7 +74,7 @@ class Fresh(np.ndarray):
             _plain_set(self, index, value)
             return
         kind = self.dtype.kind
-        if kind != "f":
+        if kind not in "fc":
             if kind in "biu" and not known.ndim:
                 _plain_set(self, index, known)  # asks for an integer, under guard
                 return
@@ -131,7 +132,7 @@ def owned(value: Any) -> Any:
 
 def _fresh(value: Any) -> Any:
     """Return a new plain array as one that hears of assignments."""
-    if type(value) is np.ndarray and value.dtype.kind == "f":
+    if type(value) is np.ndarray and value.dtype.kind in "fc":
         return (value if value.base is None else value.copy()).view(Fresh)
     return value
 
@@ -143,10 +144,7 @@ def _mosaics(array: Fresh) -> None:
     flat = flat_memory(root)
     family = [a for a in (r() for r in getattr(root, "_family", ())) if a is not None]
     if flat is None or any(a.dtype != root.dtype for a in family):
-        refuse(
-            "assigning into an array whose memory is seen as another dtype or in part only",
-            "Work on a copy: x = np.array(x).",
-        )
+        refuse(_SEEN_OTHERWISE, "Work on a copy: x = np.array(x).")
     memory = Memory(flat)
     for member in {id(a): a for a in (root, array, *family)}.values():
         member.__class__ = Mosaic
@@ -424,6 +422,8 @@ def mutated(traced: Traced, others: Iterable[Traced], fixed: Iterable[Traced]) -
             "changing in place what the program was given (a Param's value, an argument)",
             "Work on a copy: x = np.array(x), or write the functional form: x = x + y.",
         )
+    if root.dtype != value.dtype:
+        refuse(_SEEN_OTHERWISE, "Work on a copy: x = np.array(x).")
     if not value.flags.writeable:
         raise ValueError("assignment destination is read-only")
     members = [x for x in others if type(x) is Traced and _root(x) is root]

@@ -153,7 +153,7 @@ def _making(
         if follow is not None and any(map(_concerns_us, args)):
             return follow(*map(_current, args), **keywords)
         made = original(*args, **keywords)
-        if type(made) is not np.ndarray or made.dtype.kind != "f":
+        if type(made) is not np.ndarray or made.dtype.kind not in "fc":
             return made
         shared = made.base is not None and original not in _ITS_OWN
         if shared or (args and made is args[0]):

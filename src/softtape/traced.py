@@ -19,11 +19,8 @@ from softtape.errors import TraceError
 from softtape.graph import shape_of
 from softtape.location import user_location
 from softtape.ops import FUNCTIONS, PRIMITIVES, Primitive
-<<<<<<< HEAD
-from softtape.ops.complex import is_complex
-=======
 from softtape.ops.assignment import CHANGING, apply_at, store
->>>>>>> ac6ccb4 (Arrays that a program makes and changes in place are followed: assignments, in-place operators, out=, views and aliases)
+from softtape.ops.complex import is_complex
 from softtape.ops.indexing import Slot, getitem
 from softtape.ops.reductions import ufunc_method
 from softtape.refusals import (
@@ -408,18 +405,13 @@ class Traced:
         """Return the value in another dtype; integers and booleans have no gradient."""
         wanted = np.dtype(dtype)
         if wanted == self.dtype:
-<<<<<<< HEAD
-            return self
+            return self.copy() if keywords.get("copy", True) else self
         if is_complex(self) and wanted.kind != "c":
             # as numpy does
             lost = "Casting complex values to real discards the imaginary part"
             warnings.warn(lost, np.exceptions.ComplexWarning, stacklevel=2)
             return self.real.astype(wanted)
         if wanted.kind in "fc":
-=======
-            return self.copy() if keywords.get("copy", True) else self
-        if wanted.kind == "f":
->>>>>>> ac6ccb4 (Arrays that a program makes and changes in place are followed: assignments, in-place operators, out=, views and aliases)
             return self._tape.record(PRIMITIVES["astype"], (self,), {"dtype": wanted.str})
         if wanted.kind in "biu":
             whole = _np.not_equal(self, 0) if wanted.kind == "b" else _np.trunc(self)
@@ -494,17 +486,13 @@ def changeable(array: Any, what: str) -> Any:
 
 def plain_operand(operand: Any) -> Any:
     """Return an operand as numpy would take it: a Param's current value, a list as an array."""
-<<<<<<< HEAD
-    if isinstance(operand, (float, int, np.ndarray, np.generic, complex)):
-=======
     if type(operand) in _ORDINARY:
         return operand
     for known_by in ("_softtape_current", "_softtape_plain"):
         current = getattr(operand, known_by, None)
         if current is not None:
             return current()
-    if isinstance(operand, (float, int, np.ndarray, np.generic)):
->>>>>>> ac6ccb4 (Arrays that a program makes and changes in place are followed: assignments, in-place operators, out=, views and aliases)
+    if isinstance(operand, (float, int, np.ndarray, np.generic, complex)):
         return operand
     if isinstance(operand, (list, tuple)):
         if holds_traced(operand):
