@@ -270,9 +270,8 @@ def layout_of(groups: Groups) -> Layout:
 
 
 def _bounds(groups: Groups, layout: Layout) -> Bounds:
-    return Bounds(
-        *(
-            layout.pack({key: params[0].bounds[side] for key, params in groups.items()})
-            for side in (0, 1)
-        )
+    lower, upper = (
+        layout.pack({key: params[0].bounds[side] for key, params in groups.items()})
+        for side in (0, 1)
     )
+    return Bounds(lower, upper, tuple(s.stop - s.start for s in layout.slices.values()))

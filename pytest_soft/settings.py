@@ -11,7 +11,7 @@ import pytest
 __all__ = ["STEP_SUMMARY", "Settings", "add_options", "reports_wanted", "runs_tests"]
 
 _OPTIMIZERS = (
-    *("auto", "lm", "lbfgs", "adam", "gradient-descent"),
+    *("auto", "lm", "lbfgs", "adam", "momentum", "gradient-descent"),
     *("scipy-least-squares", "scipy-minimize", "differential-evolution", "cma"),
 )
 _ENGINES = ("auto", "numpy", "numba")

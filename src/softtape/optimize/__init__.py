@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from softtape.optimize.gradient_descent import GradientDescent, GradientDescentState
     from softtape.optimize.lbfgs import LBFGS, LBFGSState
     from softtape.optimize.levenberg_marquardt import LevenbergMarquardt, LevenbergMarquardtState
+    from softtape.optimize.momentum import Momentum, MomentumState
 
 __all__ = [
     "LBFGS",
@@ -27,6 +28,8 @@ __all__ = [
     "LBFGSState",
     "LevenbergMarquardt",
     "LevenbergMarquardtState",
+    "Momentum",
+    "MomentumState",
     "Objective",
     "Optimizer",
     "Progress",
@@ -45,6 +48,7 @@ _HOME = {
     "GradientDescent": "gradient_descent",
     "LBFGS": "lbfgs",
     "LevenbergMarquardt": "levenberg_marquardt",
+    "Momentum": "momentum",
 }
 
 

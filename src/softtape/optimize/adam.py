@@ -10,6 +10,7 @@ from softtape.optimize.base import (
     Objective,
     State,
     Status,
+    grown_scale,
     is_finite,
     parameter_scale,
     relative_gradient,
@@ -41,12 +42,12 @@ class AdamState(State):
 class Adam:
     """Adam (Kingma and Ba, ICLR 2015, algorithm 1) in relative units.
 
-    Each variable is measured by its size sᵢ, that of now or that at the start, whichever is larger,
-    and moves by ``learning_rate`` · sᵢ at most, about. A rate of 0.02 is thus 2 % a step for
-    lengths in metres and in micrometres alike. ε is relative as well: to the largest running
-    gradient gᵢ sᵢ. A step may raise L. After ``patience`` steps without a new lowest L the rate is
-    halved, and below the working precision the state is final: this is how Adam, which circles a
-    minimum at a constant rate, comes to an end.
+    Each variable is measured by its size sᵢ, that of now or that at the start, whichever is larger
+    (see `parameter_scale`), and moves by ``learning_rate`` · sᵢ at most, about. A rate of 0.02 is
+    thus 2 % a step for lengths in metres and in micrometres alike. ε is relative as well: to the
+    largest running gradient gᵢ sᵢ. A step may raise L. After ``patience`` steps without a new
+    lowest L the rate is halved, and below the working precision the state is final: this is how
+    Adam, which circles a minimum at a constant rate, comes to an end.
     """
 
     learning_rate: float = 0.02
@@ -80,7 +81,7 @@ class Adam:
 
     def step(self, objective: Objective, bounds: Bounds, state: AdamState) -> AdamState:
         """Return the state after one step, shortened until L and its gradient are finite."""
-        scale = np.maximum(np.abs(state.theta), state.scale)
+        scale = grown_scale(state.scale, state.theta, bounds)
         moments = self._moments(state)
         direction = self._direction(moments, scale)
         rate = state.learning_rate

@@ -1,7 +1,9 @@
 """What minimisers share: the objective they ask, the bounds they keep, the state they carry."""
 
 import enum
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
@@ -16,6 +18,7 @@ __all__ = [
     "Optimizer",
     "State",
     "Status",
+    "grown_scale",
     "is_finite",
     "parameter_scale",
     "relative_gradient",
@@ -25,6 +28,8 @@ __all__ = [
 Floats = NDArray[np.float64]
 
 _EPS = float(np.finfo(np.float64).eps)
+_NOTHING = 1e-100  # a size that tells nothing
+_ONE_UNIT = 100.0  # of an array: how far the quartile of its elements may lie below their mean
 
 
 class Objective(Protocol):
@@ -78,6 +83,14 @@ class Status(enum.Enum):
 class Bounds:
     """A box: ``lower <= theta <= upper``, each of shape (n,), in the Params' units, ±inf for none.
 
+    Attributes
+    ----------
+    lower, upper
+        The bounds.
+    parts
+        How many variables each Param has, in their order, if that is known. Those of one array
+        are mostly of one size.
+
     Raises
     ------
     SoftError
@@ -86,11 +99,15 @@ class Bounds:
 
     lower: Floats
     upper: Floats
+    parts: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse a box which is none; a swapped pair is a mistake to show, not to repair."""
         if self.lower.shape != self.upper.shape or self.lower.ndim != 1:
             msg = f"bounds of shapes {self.lower.shape} and {self.upper.shape}; both must be (n,)"
+            raise SoftError(msg)
+        if self.parts and sum(self.parts) != self.lower.size:
+            msg = f"parts of {sum(self.parts)} variables in bounds of {self.lower.size}"
             raise SoftError(msg)
         for i in np.flatnonzero(~(self.lower <= self.upper)):
             msg = f"variable {i}: lower bound {self.lower[i]!s} is not below {self.upper[i]!s}"
@@ -100,6 +117,12 @@ class Bounds:
     def unbounded(cls, n: int) -> Self:
         """Return the box that holds all of ℝⁿ."""
         return cls(np.full(n, -np.inf), np.full(n, np.inf))
+
+    @cached_property
+    def arrays(self) -> Sequence[slice]:
+        """Where the arrays among the Params lie in θ."""
+        ends = np.cumsum(self.parts, dtype=int).tolist()
+        return [slice(e - n, e) for e, n in zip(ends, self.parts, strict=True) if n > 1]
 
     def contains(self, theta: Floats) -> bool:
         """Tell whether ``theta``, shape (n,), lies in the box."""
@@ -196,12 +219,33 @@ def parameter_scale(theta: Floats, bounds: Bounds) -> Floats:
     """Return the assumed size of each variable, shape (n,), in its own unit.
 
     It is |θᵢ|, or 1 where the value is 0 and tells nothing, and never more than the distance
-    between the bounds unless that is nearly none.
+    between the bounds unless that is nearly none. The elements of an array share their root mean
+    square, unless they differ so much that they must be of different units.
     """
-    size = np.abs(theta)
-    size = np.where(size > 1e-100, size, 1.0)
+    size = _sizes(theta, bounds)
+    size = np.where(size > _NOTHING, size, 1.0)
     width = bounds.upper - bounds.lower
     return np.where(width > 1e-8 * size, np.minimum(size, width), size)
+
+
+def grown_scale(scale: Floats, theta: Floats, bounds: Bounds) -> Floats:
+    """Return the largest size each variable has had, shape (n,), now that it is at ``theta``."""
+    return np.maximum(scale, _sizes(theta, bounds))
+
+
+def _sizes(theta: Floats, bounds: Bounds) -> Floats:
+    """Return |θᵢ|, for the elements of an array of one unit their root mean square."""
+    size = np.abs(theta)
+    for place in bounds.arrays:
+        part = size[place]
+        known = np.sort(part[part > _NOTHING])
+        if not known.size:
+            continue
+        with np.errstate(over="ignore"):
+            common = float(np.sqrt(np.mean(part**2)))
+        if known[known.size // 4] * _ONE_UNIT >= common:
+            size[place] = common
+    return size
 
 
 def is_finite(value: float, *arrays: NDArray[Any]) -> bool:

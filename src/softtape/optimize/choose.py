@@ -25,6 +25,7 @@ def _maker(module: str, name: str) -> Callable[[], Optimizer[Any]]:
 OPTIMIZERS: Mapping[str, Callable[[], Optimizer[Any]]] = MappingProxyType(
     {
         "gradient-descent": _maker("gradient_descent", "GradientDescent"),
+        "momentum": _maker("momentum", "Momentum"),
         "adam": _maker("adam", "Adam"),
         "lbfgs": _maker("lbfgs", "LBFGS"),
         "lm": _maker("levenberg_marquardt", "LevenbergMarquardt"),

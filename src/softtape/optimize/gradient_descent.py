@@ -22,9 +22,13 @@ __all__ = ["GradientDescent", "GradientDescentState"]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class GradientDescentState(State):
-    """The state of gradient descent: the step size η, in (unit of θ)² per unit of L."""
+    """The state of gradient descent.
+
+    ``step_size`` is η, per unit of L; ``scale``, shape (n,), each variable's size at the start.
+    """
 
     step_size: float
+    scale: Floats
 
     @property
     def description(self) -> str:
@@ -34,12 +38,14 @@ class GradientDescentState(State):
 
 @dataclass(frozen=True)
 class GradientDescent:
-    """Gradient descent: θ ← P(θ - η ∇L), P the projection onto the bounds.
+    """Gradient descent: θ ← P(θ - η s² ∇L), P the projection onto the bounds.
 
-    After a step that lowers L, η ← η · ``growth``; where L would not fall (or not be finite),
-    η ← η · ``shrink`` and the step is tried again from the same θ. The first η changes no
-    variable by more than the fraction ``first_change`` of its size. The method is Cauchy's (1847);
-    the two factors are the «bold driver» of Vogl et al., Biological Cybernetics 59 (1988).
+    This is descent along the gradient where each variable is measured by its size sᵢ at the start
+    (`parameter_scale`), so that its unit does not matter. After a step that lowers L,
+    η ← η · ``growth``; where L would not fall (or not be finite), η ← η · ``shrink`` and the step
+    is tried again from the same θ. The first η changes no variable by more than the fraction
+    ``first_change`` of its size. The method is Cauchy's (1847); the two factors are the «bold
+    driver» of Vogl et al., Biological Cybernetics 59 (1988).
     """
 
     growth: float = 1.5
@@ -54,11 +60,12 @@ class GradientDescent:
     def start(self, objective: Objective, theta: Floats, bounds: Bounds) -> GradientDescentState:
         """Evaluate ``theta``, shape (n,), and choose the first step size."""
         value, gradient = objective.value_and_gradient(theta)
+        scale = parameter_scale(theta, bounds)
         with np.errstate(over="ignore", invalid="ignore"):
-            change = np.max(np.abs(gradient) / parameter_scale(theta, bounds), initial=0.0)
+            change = np.max(np.abs(gradient) * scale, initial=0.0)
         usable = np.isfinite(change) and change > 0
         size = self.first_change / float(change) if usable else 1.0
-        return _state(bounds, theta, value, gradient, size)
+        return _state(bounds, theta, value, gradient, size, scale)
 
     def step(
         self, objective: Objective, bounds: Bounds, state: GradientDescentState
@@ -66,22 +73,29 @@ class GradientDescent:
         """Return the state after one step that lowers L, or ``state`` with its status."""
         size = state.step_size
         free = bounds.free(state.theta, state.gradient)
-        slope = float(np.sum(state.gradient**2, where=free))
+        with np.errstate(over="ignore", under="ignore"):
+            direction = state.scale**2 * state.gradient
+            slope = float(np.sum(state.gradient * direction, where=free))
         rise = Rise(state.value, state.noise)
         while size * slope > state.noise:
-            theta = bounds.project(state.theta - size * state.gradient)
+            theta = bounds.project(state.theta - size * direction)
             if np.array_equal(theta, state.theta):
                 break
             value, gradient = objective.value_and_gradient(theta)
             if is_finite(value, gradient) and value < state.value - state.noise:
-                return _state(bounds, theta, value, gradient, size * self.growth)
+                return _state(bounds, theta, value, gradient, size * self.growth, state.scale)
             rise.note(value, size * slope)
             size *= self.shrink
         return replace(state, status=Status.FAILED if rise.unexplained else Status.STEP)
 
 
 def _state(
-    bounds: Bounds, theta: Floats, value: float, gradient: Floats, step_size: float
+    bounds: Bounds,
+    theta: Floats,
+    value: float,
+    gradient: Floats,
+    step_size: float,
+    scale: Floats,
 ) -> GradientDescentState:
     return GradientDescentState(
         theta=theta,
@@ -90,4 +104,5 @@ def _state(
         noise=rounding(theta, value, gradient),
         remaining=relative_gradient(theta, gradient, bounds),
         step_size=step_size,
+        scale=scale,
     )

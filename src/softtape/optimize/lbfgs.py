@@ -11,6 +11,7 @@ from softtape.optimize.base import (
     Objective,
     State,
     Status,
+    grown_scale,
     parameter_scale,
     relative_gradient,
     rounding,
@@ -116,7 +117,7 @@ class LBFGS:
             remaining=relative_gradient(point.theta, point.gradient, bounds),
             moves=np.vstack([state.moves, move])[-self.memory :],
             changes=np.vstack([state.changes, change])[-self.memory :],
-            scale=np.maximum(state.scale, np.abs(point.theta)),
+            scale=grown_scale(state.scale, point.theta, bounds),
             length=point.step,
         )
 

@@ -3,9 +3,20 @@
 import numpy as np
 import pytest
 
-from softtape.optimize import LBFGS, OPTIMIZERS, Adam, Bounds, GradientDescent, Status, minimize
+from softtape import SoftError
+from softtape.optimize import (
+    LBFGS,
+    OPTIMIZERS,
+    Adam,
+    Bounds,
+    GradientDescent,
+    Momentum,
+    Status,
+    minimize,
+)
+from softtape.optimize.base import parameter_scale
 
-ALL = ["gradient-descent", "adam", "lbfgs"]
+ALL = ["gradient-descent", "momentum", "adam", "lbfgs"]
 
 
 def fit(objective, theta, name="lbfgs", bounds=None, **options):
@@ -14,7 +25,9 @@ def fit(objective, theta, name="lbfgs", bounds=None, **options):
     return minimize(objective, theta, optimizer=OPTIMIZERS[name](), bounds=bounds, **options)
 
 
-@pytest.mark.parametrize(("name", "limit"), [("gradient-descent", 9000), ("adam", 9000)])
+@pytest.mark.parametrize(
+    ("name", "limit"), [("gradient-descent", 9000), ("momentum", 2000), ("adam", 9000)]
+)
 def test_first_order_methods_come_down_rosenbrock(name, limit, rosenbrock):
     result = fit(rosenbrock, (-1.2, 1.0), name, max_steps=limit)
     assert result.theta == pytest.approx([1.0, 1.0], abs=2e-2)
@@ -50,7 +63,7 @@ def test_convergence_without_any_limit(name, smooth):
     assert result.theta == pytest.approx([2.0, -1.0], abs=1e-6)
 
 
-@pytest.mark.parametrize("name", ["adam", "lbfgs"])
+@pytest.mark.parametrize("name", ALL)
 def test_units_of_a_millionth_beside_a_million(name, smooth):
     unit = np.array([1e-6, 1e6])
 
@@ -77,14 +90,14 @@ def test_gradient_descent_follows_its_formula(smooth):
     objective = smooth(lambda b: float(np.sum(b**2)), lambda b: 2 * b)
     optimizer, bounds = GradientDescent(growth=1.5, shrink=0.5), Bounds.unbounded(1)
     state = optimizer.start(objective, np.array([8.0]), bounds)
-    size = 0.1 * 8.0 / 16.0
+    size = 0.1 / (8.0 * 16.0)  # b is 8 at the start, so it is measured in units of 8
     for _ in range(20):
         assert state.step_size == pytest.approx(size, rel=1e-12)
         theta = state.theta[0]
-        while abs(theta - size * 2 * theta) >= abs(theta):
+        while abs(theta - size * 64 * 2 * theta) >= abs(theta):
             size *= 0.5
         state = optimizer.step(objective, bounds, state)
-        assert state.theta[0] == pytest.approx(theta - size * 2 * theta, rel=1e-9)
+        assert state.theta[0] == pytest.approx(theta - size * 64 * 2 * theta, rel=1e-9)
         size *= 1.5
 
 
@@ -171,3 +184,48 @@ def test_lbfgs_discards_pairs_of_negative_curvature(smooth):
     result = fit(objective, [3.0])
     assert result.status.converged
     assert np.cos(result.theta[0]) == pytest.approx(1.0)
+
+
+def test_momentum_follows_its_formula(smooth):
+    objective = smooth(lambda b: float(np.sum(b**2)), lambda b: 2 * b)
+    optimizer, bounds = Momentum(growth=1.0, shrink=0.5), Bounds.unbounded(1)
+    first = optimizer.start(objective, np.array([8.0]), bounds)
+    size = 0.1 / (8.0 * 16.0)
+    assert first.step_size == pytest.approx(size)
+    one = optimizer.step(objective, bounds, first)
+    assert one.theta == pytest.approx([8.0 - size * 64 * 16.0])
+    t = (1 + np.sqrt(5)) / 2
+    beta = (t - 1) / ((1 + np.sqrt(1 + 4 * t**2)) / 2)
+    ahead = one.theta + beta * (one.theta - first.theta)
+    two = optimizer.step(objective, bounds, one)
+    assert two.theta == pytest.approx(ahead - size * 64 * 2 * ahead)
+
+
+def test_momentum_needs_fewer_steps_in_a_valley(smooth):
+    weights = np.array([1.0, 100.0, 3000.0])
+    objective = smooth(lambda b: float(weights @ (b - 1) ** 2), lambda b: 2 * weights * (b - 1))
+    steps = {
+        name: fit(objective, (2.0, 2.0, 2.0), name, threshold=1e-6).steps
+        for name in ("gradient-descent", "momentum")
+    }
+    assert steps["momentum"] < steps["gradient-descent"] / 3
+
+
+def test_elements_of_an_array_share_their_size():
+    theta = np.array([5.0, 0.1, -0.2, 0.0, 0.3, 0.0])
+    alone = Bounds(np.full(6, -np.inf), np.full(6, np.inf))
+    assert parameter_scale(theta, alone).tolist() == [5.0, 0.1, 0.2, 1.0, 0.3, 1.0]
+    joined = Bounds(alone.lower, alone.upper, parts=(1, 4, 1))
+    common = np.sqrt(0.14 / 4)
+    assert parameter_scale(theta, joined) == pytest.approx([5.0, *[common] * 4, 1.0])
+
+
+def test_elements_of_different_units_do_not():
+    theta = np.array([1e-6, 1e6, 2e6])
+    bounds = Bounds(np.full(3, -np.inf), np.full(3, np.inf), parts=(3,))
+    assert parameter_scale(theta, bounds).tolist() == theta.tolist()
+
+
+def test_parts_must_be_those_of_the_bounds():
+    with pytest.raises(SoftError, match="parts of 5 variables in bounds of 6"):
+        Bounds(np.zeros(6), np.ones(6), parts=(2, 3))

@@ -50,7 +50,9 @@ def test_a_later_leg_knows_whether_it_has_found_anything(name, rosenbrock):
     snapshots = []
     whole = fit(uneven, name, snapshots=snapshots.append)
     later = [s for s in snapshots if s.leg]
-    assert {s.moved for s in later} == ({False, True} if name == "adam" else {False})
+    moved = {s.moved for s in later}
+    assert False in moved
+    assert True in moved or name != "adam"
     for snapshot in [*later[:2], *later[2::97], later[-1]]:
         assert told(fit(uneven, name, resume=snapshot)) == told(whole)
 
