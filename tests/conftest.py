@@ -24,6 +24,22 @@ pytest_plugins = ["pytester"]
 _LOADED = (pytest_soft.fitting, pytest_soft.report.terminal, softtape.losses)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Let a run of the whole suite use all cores, as by ``-n auto --dist worksteal``.
+
+    Not one of files that are named, where starting the workers costs more than they save. An
+    ``-n`` that is asked for is kept; without pytest-xdist, one process runs all.
+    """
+    if hasattr(config, "workerinput"):
+        return  # a worker has no workers
+    whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS
+    if whole and getattr(config.option, "numprocesses", 0) is None:
+        config.option.numprocesses = "auto"
+        if config.option.dist == "no":
+            config.option.dist = "worksteal"  # the last long test shall not wait behind others
+
+
 @pytest.fixture(autouse=True)
 def no_global_state_leaks() -> Iterator[None]:
     """Fail a test that leaves a tape open, or numpy's error state changed."""
