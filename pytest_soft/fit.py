@@ -21,10 +21,12 @@ from pytest_soft.component import Component
 from pytest_soft.explain import explain
 from pytest_soft.goal import Goal
 from pytest_soft.journal import Journal
+from pytest_soft.repeat import run_again
 from pytest_soft.solve import FitProgress, Solution, solve, without_slope
 from pytest_soft.summary import ComponentFit, FitSummary, ParamChange, Trouble
 from pytest_soft.trace import TraceFailure, Traces, first_non_finite
 from pytest_soft.values import Groups, group_by_key, set_values
+from pytest_soft.verdict import TestLoss
 from softtape import Param, SoftError, store
 from softtape.errors import ParamWarning
 from softtape.graph import CONSTANT, Graph
@@ -123,6 +125,10 @@ class Fit:
             self._trouble("the fit failed", str(error))
         self.summary.seconds = time.perf_counter() - began
         return self.summary
+
+    def compare(self, tests: Mapping[str, TestLoss]) -> None:
+        """Note which tests gave another loss in the check, ``tests``, than in the fit."""
+        run_again(tests, self.summary, {i.nodeid: i for i in self._tests}, self._traces)
 
     def _run(self) -> None:
         if not self._tests:

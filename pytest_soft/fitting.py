@@ -42,6 +42,7 @@ class Fitting:
     def __init__(self, config: pytest.Config) -> None:
         """Seal: what a module computes from a Param while it is imported could not be fitted."""
         self._before = set_reader(AT_IMPORT)
+        self._fit_done: Fit | None = None
         config.add_cleanup(self._unseal)
 
     def pytest_configure(self, config: pytest.Config) -> None:
@@ -72,7 +73,11 @@ class Fitting:
         elif folder is not None:
             workers.publish(folder, {})
         set_reader(None)
-        return (yield)
+        ended = yield
+        if self._fit_done is not None:
+            self._fit_done.compare(session.config.stash[RUN].tests)
+            _send(session.config)
+        return ended
 
     def _fit(self, session: pytest.Session) -> FitSummary:
         config = session.config
@@ -108,12 +113,12 @@ class Fitting:
                 resume=settings.resume,
             )
             run.fit = fit.run()
+        self._fit_done = fit
         folder = workers.shared_folder(config)
         if folder is not None:
             workers.leave_word(folder, run.fit.to_dict())
             workers.publish(folder, fit.values)
-        if worker is not None:
-            config.workeroutput[_SENT] = run.fit.to_dict()  # type: ignore[attr-defined]
+        _send(config)
         return run.fit
 
     @pytest.hookimpl(optionalhook=True)
@@ -160,6 +165,13 @@ def _checkpoint(config: pytest.Config) -> Path | None:
         return None if cache is None else cache.mkdir("pytest-soft") / "checkpoint.npz"
     except OSError:
         return None
+
+
+def _send(config: pytest.Config) -> None:
+    """Let the controller have the summary, where this is a worker."""
+    summary = config.stash[RUN].fit
+    if hasattr(config, "workeroutput") and summary is not None:
+        config.workeroutput[_SENT] = summary.to_dict()
 
 
 @contextmanager

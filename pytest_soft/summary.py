@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from pytest_soft.verdict import TestLoss
 
 __all__ = ["ComponentFit", "FitSummary", "ParamChange", "Trouble"]
 
@@ -163,6 +166,10 @@ class FitSummary:
         that rounding explains.
     resumed
         After how many steps it went on with a fit that was cut short; None where it did not.
+    repeated
+        Tests whose loss differs between tape and check, each time they were run again.
+    unsteady
+        Tests that gave another loss each time they were run again.
     """
 
     tests: int = 0
@@ -187,6 +194,27 @@ class FitSummary:
     interrupted: bool = False
     precision: float = 1e-9
     resumed: int | None = None
+    repeated: list[str] = field(default_factory=list)
+    unsteady: list[str] = field(default_factory=list)
+
+    def alike(self, one: float, other: float) -> bool:
+        """Whether rounding explains how two losses differ."""
+        return abs(one - other) <= self.precision * max(abs(one), abs(other)) + 1e-14
+
+    def differing(self, tests: Mapping[str, TestLoss]) -> list[tuple[str, float, float]]:
+        """Return the tests whose loss in the check is not what the fit saw.
+
+        Returns
+        -------
+        list[tuple[str, float, float]]
+            Test id, loss in the check, loss in the fit; the largest difference first.
+        """
+        found = []
+        for name, loss in self.losses.items():
+            checked = tests[name].loss if name in tests else None
+            if checked is not None and not self.alike(checked, loss):
+                found.append((name, checked, loss))
+        return sorted(found, key=lambda each: -abs(each[1] - each[2]))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain dicts, lists, numbers and texts."""

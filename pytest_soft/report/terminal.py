@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import isnan
@@ -15,6 +16,8 @@ __all__ = ["Line", "fold", "summary_lines"]
 Line: TypeAlias = tuple[str, dict[str, bool]]
 
 _INDENT = 9
+_TEST_ID = re.compile(r"\S+::[^\s\[]*(?:\[[^\]]*\]\S*)?")
+_SPACE = "\0"  # in place of one within a test id
 _COLUMNS = 80  # of the table of components
 _SPACED = ("PASSED", "FAILED", "soft:")
 _MOST = 10
@@ -82,17 +85,19 @@ def _folded(lines: Iterable[Line], width: int | None) -> Iterator[Line]:
 def fold(text: str, width: int | None) -> list[str]:
     """Return a line as lines of at most ``width`` columns, those after the first indented.
 
-    Words are not broken, and a line that shows a test id is left alone.
+    Words and test ids are not broken; a line that shows little but a test id is left alone.
     """
-    if width is None or len(text) <= width or "::" in text:
+    if width is None or len(text) <= width or ("::" in text and not text.startswith("note")):
         return [text]
     label, rest = text[:_INDENT], text[_INDENT:]
     if text.startswith(_SPACED):  # a headline has no column of labels
         label, rest = "", text
+    rest = _TEST_ID.sub(lambda found: found[0].replace(" ", _SPACE), rest)
     wrapped = textwrap.wrap(
         rest, max(width - _INDENT, 20), break_long_words=False, break_on_hyphens=False
     )
-    return [(" " * _INDENT if i else label) + part for i, part in enumerate(wrapped)]
+    parts = [part.replace(_SPACE, " ") for part in wrapped]
+    return [(" " * _INDENT if i else label) + part for i, part in enumerate(parts)]
 
 
 def _trouble_lines(fit: FitSummary, verbosity: int) -> Iterator[Line]:
@@ -215,14 +220,15 @@ def _moved(param: ParamChange) -> str:
 
 def _difference(tests: Mapping[str, TestLoss], fit: FitSummary) -> Iterator[Line]:
     """Say where the check on plain numbers and the tape disagree: that is an error of ours."""
-    for name, loss in fit.losses.items():
-        checked = tests[name].loss if name in tests else None
-        if checked is None:
-            continue
-        if abs(checked - loss) <= fit.precision * max(abs(loss), abs(checked)) + 1e-14:
+    for name, checked, loss in fit.differing(tests):
+        if name in fit.unsteady:
             continue
         yield f"note     {name}: its loss is {checked:.6g}, but {loss:.6g} on the tape.", _RED
-        yield "         If the test is deterministic, please report this error of ours.", _RED
+        if name in fit.repeated:
+            text = "It is each time the test runs: please report this error of ours."
+        else:
+            text = "If the test is deterministic, please report this error of ours."
+        yield f"{'':{_INDENT}}{text}", _RED
         return
 
 

@@ -259,6 +259,9 @@ def test_folding():
     assert parts[0].startswith("note     word")
     assert all(part.startswith(" " * 9 + "word") for part in parts[1:])
     assert " ".join(parts).split() == text.split()
+    told = fold("note     t.py::test_it[a b] says " + "word " * 20, 40)
+    assert told[0] == "note     t.py::test_it[a b] says word"
+    assert max(map(len, told)) <= 40
     for whole in ("worst    t.py::test_it[" + "x " * 50, "note     " + "x" * 100):
         assert fold(whole, 60) == [whole]
     assert fold("PASSED  " + "a, " * 30, 60)[0].startswith("PASSED  a, a,")
