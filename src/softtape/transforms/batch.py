@@ -285,6 +285,7 @@ def _refused(primitive: Primitive, *rest: Any) -> Any:
 
 _RULES: Mapping[str, Rule] = {
     **dict.fromkeys(("sum", "max", "min", "prod", "cumsum", "flip"), _along_axes),
+    **dict.fromkeys(("fft", "ifft", "rfft", "irfft"), _along_axes),
     **dict.fromkeys(("argmax", "argmin", "argsort", "all", "any", "count_nonzero"), _along_axes),
     **dict.fromkeys(("concatenate", "stack"), _joining),
     **dict.fromkeys(("inv", "det", "adjugate", "logabsdet", "sign_det", "phase_det"), _stacked),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from numpy_calls import complex, elementwise, indexing, linalg, products, reductions, shaping
+from numpy_calls import complex, elementwise, fft, indexing, linalg, products, reductions, shaping
 from numpy_calls.draw import Calls, Table
 from numpy_calls.flat import FLAT, REFUSED
 from numpy_calls.hidden import HIDDEN
@@ -14,7 +14,7 @@ __all__ = ["FLAT", "HIDDEN", "REFUSED", "ROWS", "SMOOTH"]
 
 SMOOTH: Table = {
     function: row
-    for family in (elementwise, reductions, products, shaping, indexing, linalg, complex)
+    for family in (elementwise, reductions, products, shaping, indexing, linalg, complex, fft)
     for function, row in family.SMOOTH.items()
 }
 """What has a gradient: numpy function -> the calls that try its rule."""
@@ -32,6 +32,7 @@ ROWS: dict[str, Calls] = {
         *((name_of(f), row) for f, row in SMOOTH.items()),
         *HIDDEN.items(),
         *complex.HIDDEN.items(),
+        *fft.HIDDEN.items(),
     ]
     for i, calls in enumerate(row if isinstance(row, tuple) else [row])
 }
