@@ -24,6 +24,7 @@ from softtape.errors import DerivativeError, TraceError
 from softtape.functional import is_float, name_of, vjp
 from softtape.graph import shape_of
 from softtape.location import user_location
+from softtape.ops.complex import is_complex
 from softtape.ops.registry import Kind
 from softtape.ops.registry import primitive as register
 from softtape.recording import current
@@ -301,6 +302,8 @@ class Custom:
         leaves, structure = flatten((args, keywords))
         leaves = [current(leaf) for leaf in leaves]
         for i, leaf in enumerate(leaves):
+            if type(leaf) is Traced and is_complex(leaf):
+                _refuse(self, "an argument is complex. Pass z.real and z.imag")
             if type(leaf) is Traced and not is_float(leaf):
                 leaves[i] = leaf._pinned()  # an integer or a truth value: guarded, and static
         if not any(type(leaf) is Traced for leaf in leaves):

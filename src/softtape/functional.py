@@ -1,9 +1,9 @@
 """Derivatives of functions: ``grad``, ``jvp``, ``vjp``, ``jacobian``, ``hessian`` and their kin.
 
 Each call runs the function once under tracing, so that Python's control flow follows the values;
-nothing is cached between calls. Arguments and results are real numbers, arrays, Params, and nested
-containers of them (see :mod:`softtape.containers`). All of these functions nest in any order, also
-inside a program whose Params are being fitted.
+nothing is cached between calls. Arguments are real numbers, arrays, Params, and nested containers
+of them (see :mod:`softtape.containers`); results may also be complex. All of these functions nest
+in any order, also inside a program whose Params are being fitted.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from softtape.containers import Structure, flatten
 from softtape.errors import DerivativeError
 from softtape.graph import shape_of
 from softtape.location import user_location
+from softtape.ops.complex import is_complex
 from softtape.recording import Run, current, run
 from softtape.tape import Traced
 from softtape.transforms.jvp import pushforward, unit_seeds, unit_vectors
@@ -182,7 +183,9 @@ def jacobian(f: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
         values = call.results()
         n = sum(int(np.size(x)) for x in call.leaves)
         m = sum(int(np.size(y)) for y in values)
-        blocks = _by_columns(call, n) if n <= m else _by_rows(call, values)
+        # one row backward would be the real part alone of a complex one
+        forward = n <= m or any(map(is_complex, values))
+        blocks = _by_columns(call, n) if forward else _by_rows(call, values)
         return call.returned.rebuild([call.by_argument(row) for row in blocks])
 
     return _named(all_derivatives, "jacobian", f)
@@ -265,9 +268,10 @@ class _Call:
     def _outputs(self, result: Any, branched: bool) -> list[Any]:
         outputs, self.returned = flatten(result)
         outputs = [current(y) for y in outputs]
-        if not all(map(is_float, outputs)):
+        if not all(map(_is_number, outputs)):
             paths = self.returned.paths(f"what {name_of(self._f)} returned")
-            _refuse_leaf(self._what, paths, outputs, "Return it from another function")
+            instead = "Return it from another function"
+            _refuse_leaf(self._what, paths, outputs, instead, _is_number)
         # behind an `if` on the arguments a constant is as good as any result
         if not branched and not any(type(y) is Traced for y in outputs):
             refuse_derivative(
@@ -287,7 +291,14 @@ class _Call:
                 "Use softtape.jacobian, or return one number",
             )
         (output,) = self.run.graph.outputs
-        shape = np.shape(self.run.values[output])
+        value = self.run.values[output]
+        shape = np.shape(value)
+        if is_complex(value):
+            refuse_derivative(
+                self._what,
+                f"{name_of(self._f)} returned {value!r}, a complex number, which has no gradient. "
+                "Return np.abs(z) ** 2 or z.real",
+            )
         if shape:
             refuse_derivative(
                 self._what,
@@ -392,9 +403,19 @@ def is_float(leaf: Any) -> bool:
     return type(leaf) is float or getattr(getattr(leaf, "dtype", None), "kind", "") == "f"
 
 
-def _refuse_leaf(what: str, names: Iterable[str], leaves: Sequence[Any], instead: str) -> NoReturn:
-    """Raise for the first of some leaves that is not a real float or an array of them."""
-    name, leaf = next(pair for pair in zip(names, leaves, strict=True) if not is_float(pair[1]))
+def _is_number(leaf: Any) -> bool:
+    return is_float(leaf) or is_complex(leaf)
+
+
+def _refuse_leaf(
+    what: str,
+    names: Iterable[str],
+    leaves: Sequence[Any],
+    instead: str,
+    right: Callable[[Any], bool] = is_float,
+) -> NoReturn:
+    """Raise for the first of some leaves that is not ``right``."""
+    name, leaf = next(pair for pair in zip(names, leaves, strict=True) if not right(pair[1]))
     number = isinstance(leaf, (bool, int, complex))
     dtype = np.dtype(type(leaf)) if number else getattr(leaf, "dtype", None)
     kind = getattr(dtype, "kind", "O")
@@ -417,9 +438,9 @@ def _alike(
     made = []
     for part, leaf, path in zip(parts, leaves, wanted.paths(), strict=True):
         dtype = zeros(leaf).dtype
-        if isinstance(part, (int, float)):
-            part = dtype.type(part)
-        if not is_float(part):
+        if isinstance(part, (int, float, complex)) and not hasattr(part, "dtype"):
+            part = np.asarray(part)[()] if isinstance(part, complex) else dtype.type(part)
+        if not is_float(part) and not (is_complex(part) and is_complex(leaf)):
             _refuse_leaf(what, [f"{name}{path}"], [part], f"Give one for each part of {of}")
         if shape_of(part) != shape_of(leaf):
             shapes = f"shape {shape_of(part)}, but what it belongs to has {shape_of(leaf)}"

@@ -1,14 +1,15 @@
 """During a fit, let ``math.sin(x)`` and ``np.array([x, y])`` follow traced values.
 
-Python's ``math`` asks its argument for a float, and ``np.array`` builds an array of objects;
-numpy's protocols reach neither. While :func:`following` is active, the functions that stand in the
-``math`` and ``numpy`` modules are ones that look for a traced argument first, and do what they
-always did if there is none. A name taken before (``from math import sin``) is not reached: it stops
-with the error that names the replacement.
+Python's ``math`` and ``cmath`` ask their argument for a number, and ``np.array`` builds an array of
+objects; numpy's protocols reach neither. While :func:`following` is active, the functions that
+stand in these modules are ones that look for a traced argument first, and do what they always did
+if there is none. A name taken before (``from math import sin``) is not reached: it stops with the
+error that names the replacement.
 """
 
 from __future__ import annotations
 
+import cmath
 import functools
 import math
 import sys
@@ -65,6 +66,28 @@ _MATH: dict[str, Callable[..., Any]] = {
     "prod": _prod,
     "dist": _dist,
     "hypot": _hypot,
+}
+
+
+def _of_complex(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda z: function(z.astype(complex))
+
+
+def _complex_log(z: Any, base: Any = None) -> Any:
+    made = np.log(stacked([z]).astype(complex)[0])
+    return made if base is None else made / _complex_log(base)
+
+
+_CMATH: dict[str, Callable[..., Any]] = {
+    **{name: _of_complex(getattr(np, name)) for name in ("exp", "log10", "sqrt", "sin", "cos")},
+    **{name: _of_complex(getattr(np, name)) for name in ("tan", "sinh", "cosh", "tanh")},
+    **{f"a{name}": _of_complex(getattr(np, f"arc{name}")) for name in ("sin", "cos", "tan")},
+    **{f"a{name}": _of_complex(getattr(np, f"arc{name}")) for name in ("sinh", "cosh", "tanh")},
+    **{name: _truth(getattr(np, name)) for name in ("isfinite", "isinf", "isnan")},
+    "log": _complex_log,
+    "phase": np.angle,
+    "polar": lambda z: (np.abs(z), np.angle(z)),
+    "rect": lambda r, phi: r * np.exp(1j * phi),
 }
 
 
@@ -201,6 +224,9 @@ def _replacements() -> Iterator[tuple[Any, str, Any, Any]]:
     for name, follow in _MATH.items():
         original = getattr(math, name)
         yield math, name, original, _looking(original, follow)
+    for name, follow in _CMATH.items():
+        original = getattr(cmath, name)
+        yield cmath, name, original, _looking(original, follow)
     for name, follow in _NUMPY.items():
         original = getattr(np, name)
         yield np, name, original, _making(original, follow)

@@ -27,6 +27,15 @@ _Table: TypeAlias = dict[Callable[..., Any], tuple[Any, ...]]  # np.sinc is no u
 _LN2, _LN10 = math.log(2.0), math.log(10.0)
 
 
+def _direction(x: Any) -> Any:
+    """Return the sign, which for a complex number turns with it."""
+    if not is_complex(x):
+        return np.sign(x)
+    size = np.abs(x)
+    zero = size == 0
+    return np.where(zero, 0.0, x / np.where(zero, 1.0, size))[()]
+
+
 def _share(a: Any, b: Any, wins: Any) -> Any:
     """Share of ``a`` in a maximum or minimum: 1 where it wins, a half at a tie, else 0."""
     return np.where(a == b, 0.5, np.where(wins, 1.0, 0.0))
@@ -67,7 +76,7 @@ _OPERATORS: _Table = {
     np.remainder: (operator.mod, lambda g, y, a, b: g, lambda g, y, a, b: -g * (a // b)),
     np.negative: (operator.neg, lambda g, y, x: -g),
     np.positive: (operator.pos, lambda g, y, x: g),
-    np.absolute: (operator.abs, lambda g, y, x: g * conj(np.sign(x))),
+    np.absolute: (operator.abs, lambda g, y, x: g * conj(_direction(x))),
 }
 
 _FLOAT_FUNCTIONS: _Table = {
@@ -215,11 +224,7 @@ def _np_where(condition: Any, x: Any = None, y: Any = None) -> Any:
 
 @implements(np.sign)
 def _np_sign(x: Any) -> Any:
-    if not is_complex(x):
-        return _sign(x)
-    size = np.abs(x)  # that of a complex number turns with it
-    zero = size == 0
-    return np.where(zero, 0.0, x / np.where(zero, 1.0, size))[()]
+    return _direction(x) if is_complex(x) else _sign(x)
 
 
 @implements(np.clip)

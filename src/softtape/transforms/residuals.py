@@ -16,6 +16,7 @@ import numpy as np
 from softtape.columns import IS_INPUT, Recording
 from softtape.graph import CONSTANT, Graph, Node, shape_of
 from softtape.ops import BY_CODE, Kind
+from softtape.ops.complex import is_complex
 from softtape.transforms.replay import replay
 
 __all__ = ["Needs", "residual_form", "residuals"]
@@ -116,6 +117,7 @@ class _Search:
         self.added: list[Node] = []
         self.found: list[int] = []
         self.needs: dict[int, Needs] = {}
+        self._complex: list[bool] | None = None
         self.spread: set[int | None] = set()  # the scales that are arrays
 
     def follow(self, loss: int) -> None:
@@ -181,9 +183,25 @@ class _Search:
         return repeat if scale is None else self._add("multiply", scale, repeat)
 
     def _residual(self, number: int, scale: int | None) -> None:
+        op, args, _ = self.node(number) if number < len(self.graph) else ("", (), None)
+        if op == "absolute" and self._is_complex(args[0]):
+            # |z|² = Re² + Im²: two residuals, of which |z| would hide one
+            for part in ("real", "imag"):
+                self._residual(self._add(part, args[0]), scale)
+            return
         if scale is not None:
             number = self._add("multiply", number, self._add("sqrt", scale))
         self.found.append(number)
+
+    def _is_complex(self, number: int) -> bool:
+        if self._complex is None:
+            nodes = Recording.of(self.graph.nodes)
+            if nodes.others or any(map(is_complex, nodes.unusual())):
+                with np.errstate(all="ignore"):
+                    self._complex = list(map(is_complex, replay(self.graph, self.graph.start)))
+            else:  # numbers and operators make no complex number of real ones
+                self._complex = [False] * len(nodes)
+        return self._complex[number]
 
     def _constant(self, number: int, scale: int | None) -> None:
         op, _, value = self.node(number)
