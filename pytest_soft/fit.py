@@ -21,6 +21,7 @@ from pytest_soft.component import Component
 from pytest_soft.explain import explain
 from pytest_soft.goal import Goal
 from pytest_soft.journal import Journal
+from pytest_soft.keep import Keeping, keep, relative
 from pytest_soft.repeat import run_again
 from pytest_soft.solve import FitProgress, Solution, solve, without_slope
 from pytest_soft.summary import ComponentFit, FitSummary, ParamChange, Trouble
@@ -31,7 +32,7 @@ from softtape import Param, SoftError, store
 from softtape.errors import ParamWarning
 from softtape.graph import CONSTANT, Graph
 from softtape.optimize import WITHOUT_GRADIENT, Status
-from softtape.param import declared, forget, peek, stored_or_declared
+from softtape.param import declared, forget, stored_or_declared
 from softtape.patches import following as numpy_and_math_follow
 from softtape.terms import PlainTerm, Term, TrialError
 
@@ -71,12 +72,10 @@ class Fit:
         When to stop.
     seed
         Fixes all randomness.
-    dry_run
-        Store nothing.
+    keeping
+        Where the fitted values go.
     profile
         Find confidence intervals by profile.
-    writes
-        Whether this process stores (of several workers with the same result, one does).
     callback
         Called after each step of the optimizer.
     journal
@@ -92,9 +91,8 @@ class Fit:
         goal: Goal,
         *,
         seed: int = 0,
-        dry_run: bool = False,
+        keeping: Keeping = Keeping(),  # noqa: B008 -- plain data
         profile: bool = False,
-        writes: bool = True,
         callback: Callable[[FitProgress], None] | None = None,
         journal: Journal | None = None,
         resume: bool = False,
@@ -103,14 +101,13 @@ class Fit:
         self._tests = tests
         self._goal = goal
         self._seed = seed
-        self._dry_run = dry_run
+        self._keeping = keeping
         self._profile = profile
-        self._writes = writes
         self._callback = callback
         self._journal = journal or Journal(goal)
         self._resume = resume
         self._traces = Traces(session, partial(self._journal.starting_value, seed=seed))
-        self.summary = FitSummary(dry_run=dry_run)
+        self.summary = FitSummary(dry_run=keeping.dry_run)
         self.values: Mapping[str, Any] = {}
         self._non_finite: tuple[pytest.Function, str, Any] | None = None
 
@@ -362,7 +359,7 @@ class Fit:
 
     def _leave_checkpoint(self, solution: Solution) -> None:
         """Leave a checkpoint behind where there is more to do, and say so."""
-        if not self._writes:
+        if not self._keeping.writes:
             return
         if self._journal.end(solution.values, cut_short=solution.cut_short):
             self._note("--soft-fit --soft-resume goes on where this fit stopped")
@@ -372,42 +369,23 @@ class Fit:
     # ---- storing
 
     def _store(self, groups: Groups, old: Mapping[str, Any]) -> None:
-        """Store what moved; with a dry run, only say what would be stored."""
-        for file, entries in _entries(groups, old).items():
-            path = store.path_for(file)
-            shown = _relative(path)
-            try:
-                preview = store.preview(shown, entries)
-                if self._dry_run:
-                    self.summary.preview += preview
-                elif self._writes:
-                    store.update(path, entries)
-            except SoftError as error:
-                text = f"{error}\n{_listed(entries)}"
-                self._trouble("the fitted values could not be stored", text)
-                continue
-            (self.summary.stored if preview else self.summary.unchanged).append(shown)
-
-
-def _entries(groups: Groups, old: Mapping[str, Any]) -> dict[str, dict[str, store.Entry]]:
-    """Return the entries to store, by source file: what moved, and what was stored before.
-
-    What was stored before is there for its ``start``, which may have changed in the source.
-    """
-    files: dict[str, dict[str, store.Entry]] = {}
-    known: dict[str, Mapping[str, store.Entry]] = {}  # each store is read once
-    for key, params in groups.items():
-        param = params[0]
-        if param.file is None:
-            continue
-        if param.file not in known:
-            known[param.file] = store.load(store.path_for(param.file))
-        moved = old[key] is None or not np.array_equal(peek(param), old[key])
-        if moved or param.name in known[param.file]:
-            start = store.describe_start(... if param.start is None else param.start)
-            entry = store.Entry(peek(param), start)
-            files.setdefault(param.file, {})[param.name] = entry
-    return files
+        """Keep what moved; with a dry run, only say what would be kept."""
+        errors = {key: p.error for key, p in zip(groups, self.summary.params, strict=True)}
+        kept = keep(groups, old, errors, self._keeping)
+        self.summary.stored += kept.stored
+        self.summary.unchanged += kept.unchanged
+        self.summary.preview += kept.preview
+        self.summary.notes += kept.notes
+        for title, text in kept.troubles:
+            self._trouble(title, text)
+        if kept.values:
+            self.values = {**self.values, **kept.values}
+            set_values(groups, {key: self.values[key] for key in groups})
+            self.summary.losses = {}  # the tape was not there
+            self.summary.params = [
+                replace(p, new=float(kept.values[key])) if key in kept.values and not p.shape else p
+                for key, p in zip(groups, self.summary.params, strict=True)
+            ]
 
 
 @contextmanager
@@ -472,7 +450,7 @@ def _orphans(groups: Groups) -> list[str]:
         path = store.path_for(file)
         for name in sorted(store.load(path).keys() - names.get(file, set())):
             notes.append(
-                f"{_relative(path)} has a value of {name!r}, but no Param of {Path(file).name} is "
+                f"{relative(path)} has a value of {name!r}, but no Param of {Path(file).name} is "
                 "called so (any more): rename the entry, or remove it"
             )
     return notes
@@ -535,7 +513,7 @@ def _change(param: Param, old: Any, new: Any) -> ParamChange:
     lower, upper = param.bounds
     return ParamChange(
         name=param.name,
-        file=_relative(Path(param.file or "<interactive>")),
+        file=relative(Path(param.file or "<interactive>")),
         shape=param.shape,
         old=float(old) if number and old is not None else None,
         new=float(new) if number else None,
@@ -549,14 +527,5 @@ def _root_mean_square(array: Any) -> float:
         return float(np.sqrt(np.mean(array**2)))
 
 
-def _listed(entries: Mapping[str, store.Entry]) -> str:
-    """Return the values themselves, so that nothing is lost when they cannot be stored."""
-    return "\n".join(f"{name} = {np.asarray(e.value).tolist()!r}" for name, e in entries.items())
-
-
 def _brief(value: Any) -> str:
     return f"{float(value):.6g}" if np.ndim(value) == 0 else f"array{np.shape(value)}"
-
-
-def _relative(path: Path) -> str:
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

@@ -15,6 +15,7 @@ from pytest_soft import workers
 from pytest_soft.fit import Fit
 from pytest_soft.goal import Goal
 from pytest_soft.journal import Journal
+from pytest_soft.keep import Keeping
 from pytest_soft.optimizers import registered
 from pytest_soft.report.progress import Progress
 from pytest_soft.run import RUN
@@ -105,9 +106,12 @@ class Fitting:
                 tests,
                 goal,
                 seed=settings.seed,
-                dry_run=settings.dry_run,
+                keeping=Keeping(
+                    dry_run=settings.dry_run,
+                    writes=worker is None or worker["workerid"] == workers.FIRST,
+                    source=settings.write == "source",
+                ),
                 profile=settings.profile,
-                writes=worker is None or worker["workerid"] == workers.FIRST,
                 callback=_reporting(config, progress),
                 journal=Journal(goal, partial(_checkpoint, config)),
                 resume=settings.resume,

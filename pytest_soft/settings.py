@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
 import os
 from typing import Any, NamedTuple
@@ -27,6 +28,7 @@ _NAMES = {
     "timeout": ("float", "SECONDS", "most time for the fit; the best point found is kept"),
     "restarts": ("int", "N", "further starts to try, against local minima (default 0)"),
     "seed": ("int", "N", "fixes all randomness (default 0)"),
+    "write": ("string", "WHERE", "where fitted values go: store (default), or source"),
 }
 _REPORTS = {"json": "the verdict, the losses and the fit, as data (docs/report.schema.json)"}
 STEP_SUMMARY = "GITHUB_STEP_SUMMARY"
@@ -62,6 +64,8 @@ class Settings(NamedTuple):
         How many further starts to try.
     seed
         Fixes all randomness.
+    write
+        Where fitted values go: ``store`` or ``source``.
     asked
         Whether soft tests were asked for on the command line of a run that runs tests.
     """
@@ -77,6 +81,7 @@ class Settings(NamedTuple):
     timeout: float | None
     restarts: int
     seed: int
+    write: str
     asked: bool
 
     @classmethod
@@ -107,6 +112,7 @@ class Settings(NamedTuple):
             timeout=given["timeout"],
             restarts=given["restarts"] or 0,
             seed=given["seed"] or 0,
+            write=given["write"] or "store",
             asked=asked,
         )
         made._check(_optimizers(config, made.optimizer))
@@ -123,6 +129,11 @@ class Settings(NamedTuple):
             raise pytest.UsageError("soft_threshold is nan, which no loss could meet")
         _check_name("soft_optimizer", self.optimizer, optimizers)
         _check_name("soft_engine", self.engine, _ENGINES)
+        _check_name("soft_write", self.write, ("store", "source"))
+        if self.write == "source" and self.fit and importlib.util.find_spec("libcst") is None:
+            raise pytest.UsageError(
+                "soft_write=source needs LibCST: pip install 'pytest-soft[source]'"
+            )
         if self.max_steps is not None and self.max_steps < 0:
             raise pytest.UsageError(f"soft_max_steps is {self.max_steps}: it must be 0 or more")
         if self.timeout is not None and not self.timeout > 0:

@@ -158,6 +158,11 @@ class Param(ActsAsValue):
         return f"{self._file or '<interactive>'}::{self.name}"
 
     @property
+    def line(self) -> int:
+        """The line of its declaration, from 1."""
+        return self._line
+
+    @property
     def where(self) -> str:
         """File and line of its declaration, for messages."""
         return str(Location(self._file or "<interactive>", self._line, ""))

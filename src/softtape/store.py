@@ -12,7 +12,7 @@ import math
 import os
 import secrets
 import stat
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +34,16 @@ from softtape._store_format import (
 )
 from softtape.errors import StoreError
 
-__all__ = ["Entry", "describe_start", "load", "path_for", "preview", "replace_file", "update"]
+__all__ = [
+    "Entry",
+    "describe_start",
+    "load",
+    "path_for",
+    "preview",
+    "remove",
+    "replace_file",
+    "update",
+]
 
 _DIGEST_BITS = {"float64": 30, "float32": 12}  # of 53 and 24: far above last-bit differences
 
@@ -156,11 +165,42 @@ def update(path: str | os.PathLike[str], entries: Mapping[str, Entry]) -> bool:
     old, new = _merge(path, entries)
     if old == new:
         return False
-    try:
-        replace_file(path, new.encode("utf-8"))
-    except OSError as error:
-        raise StoreError(f"{path}: cannot be written ({_reason(error)})") from error
+    replace_file(path, new.encode("utf-8"))
     return True
+
+
+def remove(path: str | os.PathLike[str], names: Collection[str]) -> bool:
+    """Drop entries, atomically; a store that has none left is removed.
+
+    Parameters
+    ----------
+    path
+        The store, as `path_for` names it; it need not exist.
+    names
+        The Params whose values are kept elsewhere from now on.
+
+    Returns
+    -------
+    bool
+        Whether there were such entries.
+
+    Raises
+    ------
+    StoreError
+        The file is broken or read-only, or writing fails. It is untouched.
+    """
+    path = Path(path)
+    old = _read(path)
+    if old is None:
+        return False
+    document = parse(path, old, Literal)
+    _entries(path, document)
+    known = [name for name in names if document["params"].pop(name, None) is not None]
+    if known and document["params"]:
+        replace_file(path, render(document).encode("utf-8"))
+    elif known:
+        path.unlink()
+    return bool(known)
 
 
 def preview(path: str | os.PathLike[str], entries: Mapping[str, Entry]) -> str:
@@ -320,7 +360,20 @@ def _round_bits(array: NDArray[np.float64], bits: int) -> NDArray[np.float64]:
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Put `content` in the place of the file that `path` leads to, all of it or nothing."""
+    """Put `content` in the place of the file that `path` leads to, all of it or nothing.
+
+    Raises
+    ------
+    StoreError
+        It is read-only, or writing fails. The old file is untouched.
+    """
+    try:
+        _replace(path, content)
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be written ({_reason(error)})") from error
+
+
+def _replace(path: Path, content: bytes) -> None:
     target = path.resolve()  # so that a symbolic link stays one
     old = target.stat() if target.exists() else None
     _refuse_read_only(path, target, old)

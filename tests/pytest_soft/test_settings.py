@@ -18,6 +18,7 @@ DEFAULTS = {
     "max_steps": None,
     "timeout": None,
     "seed": 0,
+    "write": "store",
     "asked": False,
 }
 

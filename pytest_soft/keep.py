@@ -1,0 +1,196 @@
+"""Keep fitted values: in the store beside the source, or in the source itself."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from pytest_soft.values import Groups, as_declared
+from softtape import Param, SoftError, store
+from softtape.param import peek
+
+__all__ = ["Keeping", "Kept", "keep", "relative"]
+
+
+class Keeping(NamedTuple):
+    """Where the fitted values go.
+
+    Attributes
+    ----------
+    dry_run
+        Nowhere: only show what would be kept.
+    writes
+        Whether this process writes (of several workers with the same result, one does).
+    source
+        Into the source that declares them, where it can be done, instead of the store.
+    """
+
+    dry_run: bool = False
+    writes: bool = True
+    source: bool = False
+
+
+@dataclass
+class Kept:
+    """What became of them.
+
+    Attributes
+    ----------
+    stored
+        Files that were written, or with a dry run would have been.
+    unchanged
+        Files whose values did not move.
+    preview
+        With a dry run, the diffs of the files.
+    notes
+        What deserves a word.
+    troubles
+        What went wrong: titles and texts.
+    values
+        Values that are kept with fewer digits than they were found with, by key.
+    """
+
+    stored: list[str] = field(default_factory=list)
+    unchanged: list[str] = field(default_factory=list)
+    preview: str = ""
+    notes: list[str] = field(default_factory=list)
+    troubles: list[tuple[str, str]] = field(default_factory=list)
+    values: dict[str, Any] = field(default_factory=dict)
+
+
+def keep(
+    groups: Groups, old: Mapping[str, Any], errors: Mapping[str, float | None], keeping: Keeping
+) -> Kept:
+    """Write what moved.
+
+    Parameters
+    ----------
+    groups
+        The fitted Params by key, which have their new values.
+    old
+        Their values before, by key; None for a blank never filled in.
+    errors
+        Standard errors by key, None where there is none.
+    keeping
+        Where to.
+    """
+    kept = Kept()
+    for file, params in _by_file(groups, old).items():
+        if keeping.source:
+            params = _into_source(kept, file, params, errors, keeping)
+        if params:
+            _into_store(kept, file, params.values(), keeping)
+    return kept
+
+
+def _by_file(groups: Groups, old: Mapping[str, Any]) -> dict[str, dict[str, Param]]:
+    """Return the Params to keep by source file and key: what moved, and what is in the store.
+
+    What is in the store already is there for its ``start``, which may have changed in the source.
+    """
+    files: dict[str, dict[str, Param]] = {}
+    known: dict[str, Mapping[str, store.Entry]] = {}  # each store is read once
+    for key, params in groups.items():
+        param = params[0]
+        if param.file is None:
+            continue
+        if param.file not in known:
+            known[param.file] = store.load(store.path_for(param.file))
+        moved = old[key] is None or not np.array_equal(peek(param), old[key])
+        if moved or param.name in known[param.file]:
+            files.setdefault(param.file, {})[key] = param
+    return files
+
+
+# ---- the store
+
+
+def _into_store(kept: Kept, file: str, params: Any, keeping: Keeping) -> None:
+    path = store.path_for(file)
+    entries = {param.name: _entry(param) for param in params}
+    try:
+        preview = store.preview(relative(path), entries)
+        if keeping.dry_run:
+            kept.preview += preview
+        elif keeping.writes:
+            store.update(path, entries)
+    except SoftError as error:
+        text = f"{error}\n{_listed(entries)}"
+        kept.troubles.append(("the fitted values could not be stored", text))
+        return
+    (kept.stored if preview else kept.unchanged).append(relative(path))
+
+
+def _entry(param: Param) -> store.Entry:
+    start = store.describe_start(... if param.start is None else param.start)
+    return store.Entry(peek(param), start)
+
+
+def _listed(entries: Mapping[str, store.Entry]) -> str:
+    """Return the values themselves, so that nothing is lost when they cannot be stored."""
+    return "\n".join(f"{name} = {np.asarray(e.value).tolist()!r}" for name, e in entries.items())
+
+
+# ---- the source
+
+
+def _into_source(
+    kept: Kept,
+    file: str,
+    params: Mapping[str, Param],
+    errors: Mapping[str, float | None],
+    keeping: Keeping,
+) -> dict[str, Param]:
+    """Write into the source; return the Params that it has no place for."""
+    from pytest_soft.source import Declared, rewritten, rounded  # LibCST is an extra
+
+    values = {
+        key: _inside(param, rounded(peek(param), param.start, errors[key]))
+        for key, param in params.items()
+    }
+    declared = [Declared(p.name, p.line, p.start, values[k]) for k, p in params.items()]
+    path = Path(file)
+    try:
+        old = path.read_bytes()
+        new, reasons = rewritten(old, declared)
+        if new != old and keeping.dry_run:
+            kept.preview += _diff(relative(path), old, new)
+        elif keeping.writes and not keeping.dry_run:
+            if new != old:
+                store.replace_file(path, new)
+            written = [p.name for p in params.values() if p.name not in reasons]
+            store.remove(store.path_for(file), written)
+    except (SoftError, OSError, UnicodeError) as error:
+        kept.notes.append(f"nothing is written into {relative(path)}, but into its store: {error}")
+        return dict(params)
+    (kept.stored if new != old else kept.unchanged).append(relative(path))
+    left = {}
+    for key, param in params.items():
+        if param.name in reasons:
+            kept.notes.append(f"{param.name} goes into the store: {reasons[param.name]}")
+            left[key] = param
+        else:
+            kept.values[key] = values[key]
+    return left
+
+
+def _inside(param: Param, value: Any) -> Any:
+    """Return a rounded value, or the one it was rounded from where it would leave the bounds."""
+    lower, upper = param.bounds
+    inside = np.all((value >= lower) & (value <= upper))
+    return as_declared(param, value)[()] if inside else peek(param)
+
+
+def _diff(name: str, old: bytes, new: bytes) -> str:
+    before, after = (part.decode("utf-8", "replace").splitlines(True) for part in (old, new))
+    return "".join(difflib.unified_diff(before, after, name, name))
+
+
+def relative(path: Path) -> str:
+    """Return a path as messages show it: relative to the working directory if inside it."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
