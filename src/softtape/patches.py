@@ -107,12 +107,11 @@ def _full(shape: Any, fill_value: Any, dtype: Any = None, **_: Any) -> Any:
     return np.ones(shape, dtype) * stacked(fill_value)
 
 
-def _linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, **keywords: Any) -> Any:
-    if keywords:
-        raise TypeError(f"np.linspace under tracing: {', '.join(keywords)}= is not known")
-    start, stop = stacked(start), stacked(stop)
-    part = np.linspace(0.0, 1.0, num, endpoint)
-    return start + np.reshape(part, (num,) + (1,) * np.ndim(stop - start)) * (stop - start)
+_LINSPACE = FUNCTIONS[np.linspace]
+
+
+def _linspace(start: Any, stop: Any, *args: Any, **keywords: Any) -> Any:
+    return _LINSPACE(stacked(start), stacked(stop), *args, **keywords)
 
 
 def _arange(*limits: Any, dtype: Any = None, **_: Any) -> Any:

@@ -18,11 +18,11 @@ from softtape.columns import NONE, NUMBERS
 from softtape.errors import TraceError
 from softtape.graph import shape_of
 from softtape.location import user_location
-from softtape.ops import FUNCTIONS, PRIMITIVES, Primitive
+from softtape.ops import FUNCTIONS, PRIMITIVES, SEQUENCES, Primitive
 from softtape.ops.assignment import CHANGING, apply_at, store
 from softtape.ops.complex import is_complex
 from softtape.ops.indexing import Slot, getitem
-from softtape.ops.reductions import ufunc_method
+from softtape.ops.methods import ufunc_method
 from softtape.refusals import (
     UNFOLLOWED,
     outlived,
@@ -121,9 +121,9 @@ class Traced:
                 changeable(out, f"out= (or an in-place operator) of np.{ufunc.__name__}")
             where = keywords.pop("where", True) if method == "__call__" else True
             return store(outs, getattr(ufunc, method)(*inputs, **keywords), where)
-        if "where" in keywords:
+        if "where" in keywords and method == "__call__":
             refuse(f"where= of np.{ufunc.__name__}", "Use np.where(condition, a, b).")
-        dtype = keywords.pop("dtype", None)
+        dtype = keywords.pop("dtype", None) if method == "__call__" else None
         if method == "__call__" and not keywords:
             # a.clip(t) on a plain array a calls a ufunc of that name, which numpy does not export
             known = FUNCTIONS.get(np.clip if ufunc.__name__ == "clip" else ufunc)
@@ -154,8 +154,9 @@ class Traced:
             keywords = {k: _operand(v) for k, v in keywords.items()}
         if function in CHANGING:
             args = (changeable(args[0], _name(function)), *map(_operand, args[1:]))
-        elif args and function in _JOINING:
-            args = ([_operand(part) for part in args[0]], *args[1:])
+        elif function in SEQUENCES:
+            levels = (*SEQUENCES[function], *(0 for _ in args))
+            args = tuple(map(_parts, args, levels))
         else:
             args = tuple(map(_operand, args))
         try:
@@ -516,12 +517,6 @@ def stacked(items: Any) -> Any:
     return np.stack([stacked(i) for i in items]) if holds_traced(items) else np.asarray(items)
 
 
-_JOINING = frozenset(
-    {np.concatenate, np.stack, np.vstack, np.hstack, np.column_stack, np.linalg.multi_dot}
-)
-"""Functions whose first argument is a sequence of arrays, rather than a list for an array."""
-
-
 def _name(function: Callable[..., Any]) -> str:
     return f"{function.__module__}.{function.__name__}".replace("numpy", "np", 1)
 
@@ -535,6 +530,13 @@ def _operand(value: Any) -> Any:
         return stacked(value) if holds_traced(value) else value
     current = getattr(value, "_softtape_current", None)
     return value if current is None else current()
+
+
+def _parts(value: Any, levels: int) -> Any:
+    """Return a sequence of arguments, each as `_operand` has it."""
+    if levels and isinstance(value, (list, tuple)):
+        return [_parts(part, levels - 1) for part in value]
+    return _operand(value)
 
 
 # ---- operators and methods, made from tables

@@ -20,7 +20,7 @@ import numpy as np
 from softtape.ops.complex import conj, is_complex
 from softtape.ops.registry import Kind, implements, primitive
 
-__all__: list[str] = []
+__all__ = ["like"]
 
 _Table: TypeAlias = dict[Callable[..., Any], tuple[Any, ...]]  # np.sinc is no ufunc
 
@@ -153,6 +153,9 @@ _FLOAT_FUNCTIONS: _Table = {
         lambda g, y, a, b: g * _share(a, b, (b < a) | np.isnan(a)),
     ),
     np.fmod: (lambda g, y, a, b: g, lambda g, y, a, b: -g * np.trunc(a / b)),
+    np.ldexp: (lambda g, y, a, b: np.ldexp(g, b), None),
+    # the neighbour moves as the number itself does
+    np.nextafter: (lambda g, y, a, b: g, None),
     np.copysign: (lambda g, y, a, b: g * (np.copysign(1.0, b) * np.sign(a)), None),
 }
 
@@ -176,6 +179,12 @@ _FLAT: dict[np.ufunc, Callable[..., Any]] = {
     np.bitwise_or: operator.or_,
     np.bitwise_xor: operator.xor,
     np.invert: np.invert,
+    np.bitwise_count: np.bitwise_count,
+    np.left_shift: operator.lshift,
+    np.right_shift: operator.rshift,
+    np.gcd: np.gcd,
+    np.lcm: np.lcm,
+    np.spacing: np.spacing,
     np.greater: operator.gt,
     np.greater_equal: operator.ge,
     np.less: operator.lt,
@@ -249,6 +258,78 @@ def _np_round(a: Any, decimals: int = 0) -> Any:
 @implements(np.divmod)
 def _np_divmod(x1: Any, x2: Any) -> Any:
     return x1 // x2, x1 % x2
+
+
+@implements(np.fix)
+def _np_fix(x: Any) -> Any:
+    return np.trunc(x)
+
+
+_exponent = primitive("exponent", lambda x: np.frexp(x)[1], kind=Kind.CONSTANT)
+
+
+@implements(np.frexp)
+def _np_frexp(x: Any) -> Any:
+    exponent = _exponent(x)
+    return np.ldexp(x, -exponent), exponent
+
+
+@implements(np.modf)
+def _np_modf(x: Any) -> Any:
+    whole = np.trunc(x)
+    return np.where(np.isinf(x), 0.0, x - whole)[()], whole
+
+
+@implements(np.astype)
+def _np_astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Any:
+    return x.astype(dtype)
+
+
+def like(x: Any, model: Any) -> Any:
+    """Return ``x``, plain or traced, in the dtype of ``model``."""
+    x = x if hasattr(x, "_softtape_record") else np.asarray(x)
+    return x if x.dtype == model.dtype else np.astype(x, model.dtype)
+
+
+@implements(np.isposinf)
+def _np_isposinf(x: Any) -> Any:
+    return x == np.inf
+
+
+@implements(np.isneginf)
+def _np_isneginf(x: Any) -> Any:
+    return x == -np.inf
+
+
+@implements(np.isclose)
+def _np_isclose(
+    a: Any, b: Any, rtol: Any = 1e-05, atol: Any = 1e-08, equal_nan: bool = False
+) -> Any:
+    close = (np.abs(a - b) <= atol + rtol * np.abs(b)) & np.isfinite(b) | (a == b)
+    return close | (np.isnan(a) & np.isnan(b)) if equal_nan else close
+
+
+@implements(np.allclose)
+def _np_allclose(
+    a: Any, b: Any, rtol: Any = 1e-05, atol: Any = 1e-08, equal_nan: bool = False
+) -> Any:
+    return np.all(np.isclose(a, b, rtol, atol, equal_nan))
+
+
+@implements(np.array_equal)
+def _np_array_equal(a1: Any, a2: Any, equal_nan: bool = False) -> Any:
+    if np.shape(a1) != np.shape(a2):
+        return False
+    same = np.equal(a1, a2)
+    return np.all(same | (np.isnan(a1) & np.isnan(a2)) if equal_nan else same)
+
+
+@implements(np.array_equiv)
+def _np_array_equiv(a1: Any, a2: Any) -> Any:
+    try:
+        return np.all(np.equal(a1, a2))
+    except ValueError:  # shapes that do not broadcast
+        return False
 
 
 @implements(np.nan_to_num)

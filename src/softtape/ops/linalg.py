@@ -176,7 +176,7 @@ def _np_matrix_power(a: Any, n: Any) -> Any:
     return np.broadcast_to(np.eye(np.shape(a)[-1]), np.shape(a)) if product is None else product
 
 
-@implements(np.linalg.multi_dot)
+@implements(np.linalg.multi_dot, sequences=(1,))
 def _np_multi_dot(arrays: Any) -> Any:
     arrays = list(arrays)
     if len(arrays) < 2:

@@ -73,7 +73,7 @@ _einsum = primitive(
 @implements(np.einsum)
 def _np_einsum(subscripts: Any, *operands: Any, optimize: Any = False) -> Any:
     if not isinstance(subscripts, str):
-        raise NotImplementedError("np.einsum under tracing takes its subscripts as a string")
+        subscripts, operands = _from_sublists(subscripts, *operands)
     subscripts = _explicit(subscripts.replace(" ", ""), [np.ndim(x) for x in operands])
     terms = subscripts.split("->")[0].split(",")
     if any(len(set(t)) != len(t) for t in terms):
@@ -83,13 +83,28 @@ def _np_einsum(subscripts: Any, *operands: Any, optimize: Any = False) -> Any:
     return _einsum(*operands, subscripts=subscripts)
 
 
+_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+
+def _from_sublists(*arguments: Any) -> tuple[str, tuple[Any, ...]]:
+    """Write ``np.einsum(a, [0, 1], b, [1, 2], [0, 2])`` with letters."""
+
+    def term(places: Any) -> str:
+        return "".join("..." if i is Ellipsis else _LETTERS[int(i)] for i in places)
+
+    count = len(arguments) // 2
+    inputs = ",".join(term(arguments[2 * i + 1]) for i in range(count))
+    arrow = f"->{term(arguments[-1])}" if len(arguments) % 2 else ""
+    return inputs + arrow, arguments[: 2 * count : 2]
+
+
 def _explicit(subscripts: str, ndims: list[int]) -> str:
     """Write out the ellipsis and the implicit output."""
     inputs, arrow, output = subscripts.partition("->")
     terms = inputs.split(",")
     if len(terms) != len(ndims):
         raise ValueError(f"einsum {subscripts!r} names {len(terms)} operands, got {len(ndims)}")
-    free = [c for c in "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz" if c not in inputs]
+    free = [c for c in _LETTERS if c not in inputs]
     hidden = [
         n - len(t.replace("...", "")) if "..." in t else 0
         for t, n in zip(terms, ndims, strict=True)
@@ -184,47 +199,24 @@ def _np_cross(
     return np.moveaxis(np.stack(parts, axis=-1), -1, axisc)
 
 
-@implements(np.convolve)
-def _np_convolve(a: Any, v: Any, mode: str = "full") -> Any:
-    # as a product with the matrix of shifts: few nodes, whatever the lengths
-    a, v = np.atleast_1d(a), np.atleast_1d(v)
-    n, m = np.shape(a)[0], np.shape(v)[0]
-    if m > n:
-        a, v, n, m = v, a, m, n
-    shift = np.arange(n + m - 1)[:, None] - np.arange(m)[None, :]
-    inside = (shift >= 0) & (shift < n)
-    full = np.where(inside, a[np.clip(shift, 0, n - 1)], 0.0) @ v
-    if mode == "full":
-        return full
-    if mode == "same":
-        start = (m - 1) // 2
-        return full[start : start + n]
-    if mode == "valid":
-        return full[m - 1 : n]
-    raise ValueError(f"np.convolve: mode must be 'full', 'same' or 'valid', got {mode!r}")
-
-
-@implements(np.trapezoid)
-def _np_trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
-    y = np.moveaxis(y, axis, -1)
-    if x is not None:
-        dx = np.diff(x if np.ndim(x) == 1 else np.moveaxis(x, axis, -1))
-    return np.sum(dx * (y[..., 1:] + y[..., :-1]) / 2.0, axis=-1)
-
-
-@implements(np.polyval)
-def _np_polyval(p: Any, x: Any) -> Any:
-    if isinstance(x, (list, tuple)):
-        x = np.asarray(x)
-    y: Any = 0
-    for coefficient in p:
-        y = y * x + coefficient
-    return y
-
-
 @implements(np.kron)
 def _np_kron(a: Any, b: Any) -> Any:
-    if np.ndim(a) != 2 or np.ndim(b) != 2:
-        raise NotImplementedError("np.kron under tracing takes matrices")
-    (m, n), (p, q) = np.shape(a), np.shape(b)
-    return np.reshape(np.einsum("ij,kl->ikjl", a, b), (m * p, n * q))
+    n = max(np.ndim(a), np.ndim(b))
+    a, b = (np.reshape(x, (1,) * (n - np.ndim(x)) + np.shape(x)) for x in (a, b))
+    # each axis of a, followed by the same axis of b, and both taken together
+    left = np.reshape(a, [k for m in np.shape(a) for k in (m, 1)])
+    right = np.reshape(b, [k for m in np.shape(b) for k in (1, m)])
+    return np.reshape(left * right, [p * q for p, q in zip(np.shape(a), np.shape(b), strict=True)])
+
+
+def _np_matvec(x1: Any, x2: Any, /) -> Any:
+    return np.squeeze(np.matmul(x1, np.expand_dims(x2, -1)), -1)
+
+
+def _np_vecmat(x1: Any, x2: Any, /) -> Any:
+    return np.squeeze(np.matmul(np.expand_dims(np.conjugate(x1), -2), x2), -2)
+
+
+if hasattr(np, "matvec"):  # numpy 2.2
+    implements(np.matvec)(_np_matvec)
+    implements(np.vecmat)(_np_vecmat)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from softtape.ops.complex import is_complex
 from softtape.ops.registry import Kind, implements, primitive
 
-__all__ = ["Axis", "axes", "ufunc_method"]
+__all__ = ["Axis", "axes"]
 
 Axis: TypeAlias = int | tuple[int, ...] | None
 
@@ -124,8 +124,15 @@ def _np_sum(
 
 @implements(np.prod)
 def _np_prod(
-    a: Any, axis: Axis = None, *, keepdims: Any = False, initial: Any = 1, where: Any = True
+    a: Any,
+    axis: Axis = None,
+    dtype: Any = None,
+    *,
+    keepdims: Any = False,
+    initial: Any = 1,
+    where: Any = True,
 ) -> Any:
+    a = a if dtype is None else np.astype(a, np.dtype(dtype))
     y = _reduce(_prod, a, axis, keepdims, where, 1.0)
     return y if initial is np._NoValue or initial == 1 else y * initial
 
@@ -193,16 +200,16 @@ def _np_average(
     *,
     keepdims: Any = False,
 ) -> Any:
-    if returned:
-        raise NotImplementedError("np.average(returned=True): sum the weights yourself")
     if weights is None:
-        return np.mean(a, axis=axis, keepdims=keepdims)
+        mean = np.mean(a, axis=axis, keepdims=keepdims)
+        return (mean, np.full_like(mean, _count(a, axis, True))) if returned else mean
     if np.shape(weights) != np.shape(a):
         over = axes(axis, np.ndim(a))
         weights = _spread(weights, a, tuple(i for i in range(np.ndim(a)) if i not in over))
     weights = np.broadcast_to(weights, np.shape(a))
     total = np.sum(a * weights, axis=axis, keepdims=keepdims)
-    return total / np.sum(weights, axis=axis, keepdims=keepdims)
+    count = np.sum(weights, axis=axis, keepdims=keepdims)
+    return (total / count, count) if returned else total / count
 
 
 @implements(np.var)
@@ -235,33 +242,44 @@ def _np_std(a: Any, axis: Axis = None, dtype: Any = None, **keywords: Any) -> An
 
 
 @implements(np.cumsum)
-def _np_cumsum(a: Any, axis: int | None = None) -> Any:
+def _np_cumsum(a: Any, axis: int | None = None, dtype: Any = None) -> Any:
+    a = a if dtype is None else np.astype(a, np.dtype(dtype))
     if axis is None:
         a, axis = np.ravel(a), 0
     return _cumsum(a, axis=axis)
 
 
 @implements(np.cumprod)
-def _np_cumprod(a: Any, axis: int | None = None) -> Any:
+def _np_cumprod(a: Any, axis: int | None = None, dtype: Any = None) -> Any:
+    a = a if dtype is None else np.astype(a, np.dtype(dtype))
     if axis is None:
         a, axis = np.ravel(a), 0
     parts, product = [], None
     for x in np.moveaxis(a, axis, 0):
         product = x if product is None else product * x
         parts.append(product)
-    return np.stack(parts, axis=axis)
+    return np.stack(parts, axis=axis) if parts else a
 
 
-@implements(np.nansum)
-def _np_nansum(a: Any, axis: Axis = None, **keywords: Any) -> Any:
-    return np.sum(np.where(np.isnan(a), 0.0, a), axis=axis, **keywords)
+def _cumulative(function: Callable[..., Any], neutral: float) -> Callable[..., Any]:
+    def code(
+        x: Any, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False
+    ) -> Any:
+        if axis is None:
+            if np.ndim(x) != 1:
+                raise ValueError("For arrays which have more than one dimension axis is required")
+            axis = 0
+        y = function(x, axis=axis, dtype=dtype)
+        if not include_initial:
+            return y
+        first = [1 if i == axis % np.ndim(y) else n for i, n in enumerate(np.shape(y))]
+        return np.concatenate([np.full(first, neutral, y.dtype), y], axis=axis)
+
+    return code
 
 
-@implements(np.nanmean)
-def _np_nanmean(a: Any, axis: Axis = None, *, keepdims: Any = False) -> Any:
-    known = ~np.isnan(a)
-    total = np.sum(np.where(known, a, 0.0), axis=axis, keepdims=keepdims)
-    return total / np.sum(known, axis=axis, keepdims=keepdims, dtype=total.dtype)
+implements(np.cumulative_sum)(_cumulative(np.cumsum, 0))
+implements(np.cumulative_prod)(_cumulative(np.cumprod, 1))
 
 
 # No gradient, by choice: positions and truth values.
@@ -269,48 +287,12 @@ def _flat_reduction(function: Callable[..., Any]) -> None:
     flat = primitive(function.__name__, lambda x, axis: function(x, axis=axis), kind=Kind.CONSTANT)
 
     @implements(function)
-    def code(a: Any, axis: Axis = None, *, keepdims: Any = False) -> Any:
+    def code(a: Any, axis: Axis = None, *, keepdims: Any = False, where: Any = True) -> Any:
+        if where is not True and where is not np._NoValue:
+            a = np.logical_and(a, where) if function is np.any else np.logical_or(a, ~where)
         y = flat(a, axis=axis)
         return _spread(y, a, axes(axis, np.ndim(a))) if _kept(keepdims) else y
 
 
 for _function in (np.argmax, np.argmin, np.all, np.any, np.count_nonzero):
     _flat_reduction(_function)
-_argsort = primitive(
-    "argsort",
-    lambda x, axis, kind=None: np.argsort(x, axis=axis, kind=kind),
-    kind=Kind.CONSTANT,
-)
-
-
-@implements(np.argsort)
-def _np_argsort(a: Any, axis: int | None = -1, kind: Any = None, *, stable: Any = None) -> Any:
-    kind = "stable" if stable else kind  # as asked for: ties must come out as in plain numpy
-    if axis is None:
-        return _argsort(np.ravel(a), axis=0, kind=kind)
-    return _argsort(a, axis=axis, kind=kind)
-
-
-_REDUCE: dict[np.ufunc, Callable[..., Any]] = {
-    np.add: np.sum,
-    np.multiply: np.prod,
-    np.maximum: np.max,
-    np.minimum: np.min,
-}
-_ACCUMULATE: dict[np.ufunc, Callable[..., Any]] = {np.add: np.cumsum, np.multiply: np.cumprod}
-
-
-def ufunc_method(
-    ufunc: np.ufunc, method: str, inputs: Sequence[Any], keywords: dict[str, Any]
-) -> Any:
-    """Return what ``ufunc.reduce``, ``.accumulate`` or ``.outer`` does; else NotImplemented."""
-    if method == "reduce" and ufunc in _REDUCE:
-        over = {"axis": keywords.get("axis", 0)}  # None means all axes, no axis the first
-        given = {k: v for k, v in keywords.items() if v is not np._NoValue and v is not None}
-        return _REDUCE[ufunc](inputs[0], **{**given, **over})
-    if method == "accumulate" and ufunc in _ACCUMULATE and set(keywords) <= {"axis"}:
-        return _ACCUMULATE[ufunc](inputs[0], axis=keywords.get("axis", 0))
-    if method == "outer" and not keywords:
-        a, b = inputs
-        return ufunc(np.reshape(a, np.shape(a) + (1,) * np.ndim(b)), b)
-    return NotImplemented

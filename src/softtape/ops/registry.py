@@ -13,16 +13,19 @@ import enum
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, NoReturn, TypeAlias, TypeVar
 
 __all__ = [
     "BY_CODE",
     "FUNCTIONS",
     "PRIMITIVES",
+    "REFUSED",
+    "SEQUENCES",
     "Kind",
     "Primitive",
     "implements",
     "primitive",
+    "refuses",
 ]
 
 Rule: TypeAlias = Callable[..., Any]
@@ -90,6 +93,8 @@ class Primitive:
 _PRIMITIVES: dict[str, Primitive] = {}
 _BY_CODE: list[Primitive] = []
 _FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {}
+_SEQUENCES: dict[Callable[..., Any], tuple[int, ...]] = {}
+_REFUSED: dict[Callable[..., Any], str] = {}
 
 PRIMITIVES: Mapping[str, Primitive] = MappingProxyType(_PRIMITIVES)
 """Every primitive, by name."""
@@ -99,6 +104,13 @@ BY_CODE: Sequence[Primitive] = _BY_CODE
 
 FUNCTIONS: Mapping[Callable[..., Any], Callable[..., Any]] = MappingProxyType(_FUNCTIONS)
 """For each numpy function the tape knows, the code that expresses it by primitives."""
+
+SEQUENCES: Mapping[Callable[..., Any], tuple[int, ...]] = MappingProxyType(_SEQUENCES)
+"""Functions that take sequences of arrays, rather than lists that stand for one array: for each of
+their first arguments, how many levels of such lists it nests."""
+
+REFUSED: Mapping[Callable[..., Any], str] = MappingProxyType(_REFUSED)
+"""Functions that stop under tracing, and why, with what to write instead."""
 
 
 def primitive(
@@ -129,10 +141,11 @@ def primitive(
     return made
 
 
-def implements(*functions: Callable[..., Any]) -> Callable[[F], F]:
+def implements(*functions: Callable[..., Any], sequences: tuple[int, ...] = ()) -> Callable[[F], F]:
     """Decorate the code that expresses ``functions`` (numpy's) by primitives.
 
     It takes the same arguments as the numpy function; traced values stand where arrays would.
+    ``sequences`` says how many levels of lists its first arguments nest before they mean arrays.
     """
 
     def register(code: F) -> F:
@@ -140,6 +153,18 @@ def implements(*functions: Callable[..., Any]) -> Callable[[F], F]:
             if function in _FUNCTIONS:
                 raise ValueError(f"{function!r} is implemented twice: {code!r}")
             _FUNCTIONS[function] = code
+            if sequences:
+                _SEQUENCES[function] = sequences
         return code
 
     return register
+
+
+def refuses(*functions: Callable[..., Any], because: str) -> None:
+    """Register ``functions`` (numpy's) that stop under tracing, with the words they stop with."""
+
+    def code(*args: Any, **keywords: Any) -> NoReturn:
+        raise NotImplementedError(because)
+
+    implements(*functions)(code)
+    _REFUSED.update(dict.fromkeys(functions, because))

@@ -79,18 +79,25 @@ _stack = primitive(
 
 @implements(np.reshape)
 def _np_reshape(a: Any, /, shape: Any, order: str = "C", *, copy: bool | None = None) -> Any:
-    if order != "C":
-        raise NotImplementedError("np.reshape under tracing knows order='C' only")
     shape = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
     shape = tuple(operator.index(n) for n in shape)
     if -1 in shape:
         known = int(np.prod([n for n in shape if n != -1]))
         shape = tuple(np.size(a) // max(known, 1) if n == -1 else n for n in shape)
+    if order == "F":
+        return np.transpose(np.reshape(np.transpose(a), shape[::-1]))
+    if order not in ("C", "A"):
+        raise NotImplementedError(_ORDERS)
     return a if shape == np.shape(a) else _reshape(a, shape=shape)
+
+
+_ORDERS = "it knows order='C' and order='F': a traced array has no order in memory"
 
 
 @implements(np.ravel)
 def _np_ravel(a: Any, order: str = "C") -> Any:
+    if order == "K":
+        raise NotImplementedError(_ORDERS)
     shape: Any = (np.size(a),)
     return np.reshape(a, shape, order=order)  # type: ignore[call-overload]
 
@@ -171,14 +178,14 @@ def _np_flipud(m: Any) -> Any:
     return np.flip(m, 0)
 
 
-@implements(np.concatenate)
+@implements(np.concatenate, sequences=(1,))
 def _np_concatenate(arrays: Any, /, axis: int | None = 0) -> Any:
     if axis is None:
         arrays, axis = [np.ravel(a) for a in arrays], 0
     return _concatenate(*arrays, axis=axes(axis, np.ndim(arrays[0]))[0])
 
 
-@implements(np.stack)
+@implements(np.stack, sequences=(1,))
 def _np_stack(arrays: Any, axis: int = 0) -> Any:
     return _stack(*arrays, axis=axes(axis, np.ndim(arrays[0]) + 1)[0])
 
@@ -195,20 +202,56 @@ def _np_atleast_2d(*arys: Any) -> Any:
     return made[0] if len(made) == 1 else tuple(made)
 
 
-@implements(np.vstack)
+@implements(np.atleast_3d)
+def _np_atleast_3d(*arys: Any) -> Any:
+    made = [a if np.ndim(a) > 2 else np.reshape(a, (*_np_shape(np.atleast_2d(a)), 1)) for a in arys]
+    return made[0] if len(made) == 1 else tuple(made)
+
+
+@implements(np.vstack, sequences=(1,))
 def _np_vstack(tup: Any) -> Any:
     return np.concatenate([np.atleast_2d(a) for a in tup], axis=0)
 
 
-@implements(np.hstack)
+@implements(np.hstack, sequences=(1,))
 def _np_hstack(tup: Any) -> Any:
     parts = [np.atleast_1d(a) for a in tup]
     return np.concatenate(parts, axis=0 if np.ndim(parts[0]) == 1 else 1)
 
 
-@implements(np.column_stack)
+@implements(np.column_stack, sequences=(1,))
 def _np_column_stack(tup: Any) -> Any:
     return np.concatenate([a if np.ndim(a) > 1 else np.reshape(a, (-1, 1)) for a in tup], axis=1)
+
+
+@implements(np.dstack, sequences=(1,))
+def _np_dstack(tup: Any) -> Any:
+    return np.concatenate([np.atleast_3d(a) for a in tup], axis=2)
+
+
+@implements(np.block, sequences=(32,))
+def _np_block(arrays: Any) -> Any:
+    depth, part = 0, arrays
+    while isinstance(part, list):
+        depth, part = depth + 1, part[0]
+    ndim = max(depth, *_ndims(arrays), 0)
+
+    def joined(part: Any, level: int) -> Any:
+        if isinstance(part, list):
+            inner = [joined(p, level + 1) for p in part]
+            return np.concatenate(inner, axis=level - depth)
+        return np.reshape(part, (1,) * (ndim - np.ndim(part)) + np.shape(part))
+
+    return joined(arrays, 0)
+
+
+def _ndims(part: Any) -> list[int]:
+    return [n for p in part for n in _ndims(p)] if isinstance(part, list) else [np.ndim(part)]
+
+
+@implements(np.unstack)
+def _np_unstack(x: Any, /, *, axis: int = 0) -> Any:
+    return tuple(np.moveaxis(x, axis, 0))
 
 
 @implements(np.append)
@@ -239,6 +282,21 @@ def _np_array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> Any:
     return [ary[(*lead, slice(a, b))] for a, b in itertools.pairwise(cuts)]
 
 
+@implements(np.hsplit)
+def _np_hsplit(ary: Any, indices_or_sections: Any) -> Any:
+    return np.split(ary, indices_or_sections, axis=1 if np.ndim(ary) > 1 else 0)
+
+
+@implements(np.vsplit)
+def _np_vsplit(ary: Any, indices_or_sections: Any) -> Any:
+    return np.split(ary, indices_or_sections, axis=0)
+
+
+@implements(np.dsplit)
+def _np_dsplit(ary: Any, indices_or_sections: Any) -> Any:
+    return np.split(ary, indices_or_sections, axis=2)
+
+
 @implements(np.roll)
 def _np_roll(a: Any, shift: Any, axis: Any = None) -> Any:
     if axis is None:
@@ -247,6 +305,33 @@ def _np_roll(a: Any, shift: Any, axis: Any = None) -> Any:
         n = np.shape(a)[over]
         a = np.take(a, (np.arange(n) - by) % max(n, 1), axis=over)
     return a
+
+
+@implements(np.rollaxis)
+def _np_rollaxis(a: Any, axis: int, start: int = 0) -> Any:
+    n = np.ndim(a)
+    axis, start = axis % n, start + n if start < 0 else start
+    return np.moveaxis(a, axis, start - 1 if axis < start else start)
+
+
+@implements(np.rot90)
+def _np_rot90(m: Any, k: int = 1, axes: Any = (0, 1)) -> Any:
+    first, second = (int(a) % np.ndim(m) for a in axes)
+    if k % 4 == 0:
+        return m
+    if k % 4 == 2:
+        return np.flip(m, (first, second))
+    return (
+        np.swapaxes(np.flip(m, second), first, second)
+        if k % 4 == 1
+        else np.flip(np.swapaxes(m, first, second), second)
+    )
+
+
+@implements(np.resize)
+def _np_resize(a: Any, new_shape: Any) -> Any:
+    shape = (new_shape,) if isinstance(new_shape, int) else tuple(new_shape)
+    return np.reshape(np.take(np.ravel(a), np.resize(np.arange(np.size(a)), shape)), shape)
 
 
 @implements(np.repeat)
@@ -264,15 +349,6 @@ def _np_tile(A: Any, reps: Any) -> Any:  # noqa: N803 -- numpy's own argument na
     for axis, times in enumerate((1,) * (n - len(reps)) + reps):
         if times != 1:
             a = np.concatenate([a] * times, axis=axis)
-    return a
-
-
-@implements(np.diff)
-def _np_diff(a: Any, n: int = 1, axis: int = -1) -> Any:
-    after, before = [slice(None)] * np.ndim(a), [slice(None)] * np.ndim(a)
-    after[axis], before[axis] = slice(1, None), slice(None, -1)
-    for _ in range(n):
-        a = a[tuple(after)] - a[tuple(before)]
     return a
 
 
@@ -309,6 +385,11 @@ def _np_ones_like(a: Any, dtype: Any = None, shape: Any = None) -> Any:
     return np.ones(np.shape(a) if shape is None else shape, dtype or a.dtype)
 
 
+@implements(np.empty_like)
+def _np_empty_like(a: Any, dtype: Any = None, shape: Any = None) -> Any:
+    return np.empty(np.shape(a) if shape is None else shape, dtype or a.dtype)
+
+
 @implements(np.full_like)
 def _np_full_like(a: Any, fill_value: Any, dtype: Any = None, shape: Any = None) -> Any:
     ones = np.ones(np.shape(a) if shape is None else shape, dtype or a.dtype)
@@ -317,8 +398,25 @@ def _np_full_like(a: Any, fill_value: Any, dtype: Any = None, shape: Any = None)
     return ones * fill_value
 
 
+def _dtype(x: Any) -> Any:
+    return x.dtype if hasattr(x, "_softtape_record") else x
+
+
 @implements(np.result_type)
 def _np_result_type(*arrays_and_dtypes: Any) -> Any:
-    return np.result_type(
-        *(a.dtype if hasattr(a, "_softtape_record") else a for a in arrays_and_dtypes)
-    )
+    return np.result_type(*map(_dtype, arrays_and_dtypes))
+
+
+@implements(np.can_cast)
+def _np_can_cast(from_: Any, to: Any, casting: Any = "safe") -> bool:
+    return np.can_cast(_dtype(from_), _dtype(to), casting)
+
+
+@implements(np.min_scalar_type)
+def _np_min_scalar_type(a: Any, /) -> Any:
+    return a.dtype
+
+
+@implements(np.common_type)
+def _np_common_type(*arrays: Any) -> Any:
+    return np.common_type(*(np.empty(0, a.dtype) for a in arrays))

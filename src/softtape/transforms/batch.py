@@ -10,16 +10,16 @@ Values that are equal in all cases stay as they are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from softtape.graph import CONSTANT, INPUT, Graph
-from softtape.ops import PRIMITIVES, Kind, Primitive
-from softtape.ops.indexing import Slot
+from softtape.ops import PRIMITIVES, Kind
 from softtape.tape import Tape
+from softtape.transforms.batching_rules import RULES, CannotBatchError, elementwise, with_axis
 from softtape.transforms.jvp import pushforward, unit_seeds, unit_vectors
 from softtape.transforms.replay import as_numpy, derive, replay
 from softtape.transforms.vjp import pullback
@@ -36,11 +36,6 @@ __all__ = [
 ]
 
 WEIGHTS = "case:weights"
-Rule: TypeAlias = Callable[[Primitive, list[Any], list[bool], dict[str, Any], int], Any]
-
-
-class CannotBatchError(Exception):
-    """An operation has no batching rule for its operands; the cases are run one by one."""
 
 
 # ---- one graph for all
@@ -85,7 +80,7 @@ def batch(graph: Graph, varying: Mapping[int, Any], cases: int, *, tile: bool = 
                 copies.append(value)
             values.append(value)
             batched.append(has_axis)
-        outputs = [_with_axis(values[o], batched[o], cases) for o in graph.outputs]
+        outputs = [with_axis(values[o], batched[o], cases) for o in graph.outputs]
         made = tape.graph([*outputs, *copies])
     guards = tuple((values[g]._index, e) for g, e in graph.guards if hasattr(values[g], "_index"))
     return Graph(made.nodes, made.outputs, guards, made.inputs, made.start)
@@ -110,7 +105,7 @@ def _node(
     op, args, attrs = graph.nodes[number]
     if op == INPUT:
         value = tape.input(attrs, as_numpy(graph.start[attrs]))
-        return (_with_axis(value, False, cases), True) if tile else (value, False)
+        return (with_axis(value, False, cases), True) if tile else (value, False)
     if op == CONSTANT:
         if number not in varying:
             return attrs, False
@@ -119,188 +114,12 @@ def _node(
     primitive = PRIMITIVES[op]
     if not any(flags):
         return primitive(*operands, **(attrs or {})), False
-    rule = _RULES.get(op)
+    rule = RULES.get(op)
     if rule is None:
         if primitive.kind not in (Kind.ELEMENTWISE, Kind.CONSTANT):
             raise CannotBatchError(op)
-        rule = _elementwise
+        rule = elementwise
     return rule(primitive, operands, flags, attrs or {}, cases), True
-
-
-def _ndim(value: Any, flag: bool) -> int:
-    """Number of axes of one case."""
-    return int(np.ndim(value)) - flag
-
-
-def _with_axis(value: Any, flag: bool, cases: int) -> Any:
-    return value if flag else np.broadcast_to(value, (cases, *np.shape(value)))
-
-
-def _aligned(value: Any, flag: bool, ndim: int) -> Any:
-    """Put axes of length one after the case axis, so that cases broadcast as single ones do."""
-    missing = ndim - _ndim(value, flag)
-    if not flag or missing <= 0:
-        return value
-    shape = np.shape(value)
-    return np.reshape(value, (shape[0],) + (1,) * missing + shape[1:])
-
-
-def _elementwise(
-    primitive: Primitive, operands: list[Any], flags: list[bool], attrs: dict[str, Any], cases: int
-) -> Any:
-    ndim = max(_ndim(x, f) for x, f in zip(operands, flags, strict=True))
-    aligned = [_aligned(x, f, ndim) for x, f in zip(operands, flags, strict=True)]
-    return primitive(*aligned, **attrs)
-
-
-def _along_axes(
-    primitive: Primitive, operands: list[Any], flags: list[bool], attrs: dict[str, Any], cases: int
-) -> Any:
-    """Reductions and their kin over non-negative axes, given as tuple or number; None is all."""
-    axis, ndim = attrs["axis"], np.ndim(operands[0]) - 1
-    if axis is None:
-        axis = tuple(range(ndim))
-        if primitive.name in ("argmax", "argmin"):
-            operands, axis = [np.reshape(operands[0], (cases, -1))], 0
-    single = isinstance(axis, (int, np.integer))
-    moved = axis % max(ndim, 1) + 1 if single else tuple(a + 1 for a in axis)
-    return primitive(operands[0], **{**attrs, "axis": moved})
-
-
-def _joining(
-    primitive: Primitive, operands: list[Any], flags: list[bool], attrs: dict[str, Any], cases: int
-) -> Any:
-    parts = [_with_axis(x, f, cases) for x, f in zip(operands, flags, strict=True)]
-    return primitive(*parts, axis=attrs["axis"] + 1)
-
-
-def _reshape(
-    primitive: Primitive, operands: list[Any], flags: list[bool], attrs: dict[str, Any], cases: int
-) -> Any:
-    return primitive(operands[0], shape=(cases, *attrs["shape"]))
-
-
-def _broadcast_to(
-    primitive: Primitive, operands: list[Any], flags: list[bool], attrs: dict[str, Any], cases: int
-) -> Any:
-    shape = attrs["shape"]
-    return primitive(_aligned(operands[0], True, len(shape)), shape=(cases, *shape))
-
-
-def _transpose(
-    primitive: Primitive, operands: list[Any], flags: list[bool], attrs: dict[str, Any], cases: int
-) -> Any:
-    return primitive(operands[0], axes=(0, *(a + 1 for a in attrs["axes"])))
-
-
-def _matmul(
-    primitive: Primitive, operands: list[Any], flags: list[bool], attrs: dict[str, Any], cases: int
-) -> Any:
-    (a, b), (fa, fb) = operands, flags
-    na, nb = _ndim(a, fa), _ndim(b, fb)
-    if na == 1 and nb == 1:
-        if fa and fb:
-            if np.result_type(a, b).kind not in "fc":
-                raise CannotBatchError("matmul of truth values or integers")  # no sum of products
-            return np.sum(a * b, axis=-1)
-        return a @ b if fa else b @ a
-    if na == 1 and nb == 2 and not fb:
-        return a @ b  # the vectors of all cases are the rows of one matrix
-    if nb == 1 and na == 2 and not fa:
-        return b @ np.swapaxes(a, -1, -2)
-    a = np.expand_dims(a, -2) if na == 1 else a
-    b = np.expand_dims(b, -1) if nb == 1 else b
-    ndim = max(na, nb, 2)
-    product = _aligned(a, fa, ndim) @ _aligned(b, fb, ndim)
-    if na == 1:
-        return np.squeeze(product, -2)
-    return np.squeeze(product, -1) if nb == 1 else product
-
-
-def _einsum(
-    primitive: Primitive, operands: list[Any], flags: list[bool], attrs: dict[str, Any], cases: int
-) -> Any:
-    inputs, output = attrs["subscripts"].split("->")
-    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-    case = next(c for c in letters if c not in inputs)
-    terms = [case + t if f else t for t, f in zip(inputs.split(","), flags, strict=True)]
-    return primitive(*operands, subscripts=",".join(terms) + "->" + case + output)
-
-
-def _getitem(
-    primitive: Primitive, operands: list[Any], flags: list[bool], attrs: dict[str, Any], cases: int
-) -> Any:
-    x, *arrays = operands
-    index: tuple[Any, ...] = attrs["index"]
-    if not arrays:
-        return primitive(x, index=(slice(None), *index))
-    advanced = [isinstance(i, (Slot, int, np.integer)) for i in index]
-    first = advanced.index(True)
-    block = index[first : first + sum(advanced)]
-    together = all(advanced[first : first + sum(advanced)])
-    if not together or (any(flags[1:]) and first) or any(_is_mask(a) for a in arrays):
-        raise CannotBatchError("getitem with this index")
-    if not any(flags[1:]):
-        return primitive(x, *arrays, index=(slice(None), *index))
-    ndim = max(_ndim(a, f) for a, f in zip(arrays, flags[1:], strict=True))
-    arrays = [_aligned(a, f, ndim) for a, f in zip(arrays, flags[1:], strict=True)]
-    if not flags[0]:
-        return primitive(x, *arrays, index=index)
-    number = np.arange(cases).reshape((cases,) + (1,) * ndim)
-    shifted = tuple(Slot(i.number + 1) if isinstance(i, Slot) else i for i in block)
-    return primitive(x, number, *arrays, index=(Slot(0), *shifted, *index[len(block) :]))
-
-
-def _is_mask(array: Any) -> bool:
-    return bool(getattr(array, "dtype", None) == np.bool_)
-
-
-def _stacked(
-    primitive: Primitive, operands: list[Any], flags: list[bool], attrs: dict[str, Any], cases: int
-) -> Any:
-    """Linear algebra: numpy's own functions run over leading axes."""
-    stacked = [_with_axis(x, f, cases) for x, f in zip(operands, flags, strict=True)]
-    return primitive(*stacked, **attrs)
-
-
-def _interval(
-    primitive: Primitive, operands: list[Any], flags: list[bool], attrs: dict[str, Any], cases: int
-) -> Any:
-    if flags[1]:
-        raise CannotBatchError("interp over tables that differ between the cases")
-    return primitive(*operands)
-
-
-def _call(
-    primitive: Primitive, operands: list[Any], flags: list[bool], attrs: dict[str, Any], cases: int
-) -> Any:
-    if not attrs["node"].vectorized:
-        raise CannotBatchError("a function with rules of its own")
-    return primitive(*operands, **attrs)
-
-
-def _refused(primitive: Primitive, *rest: Any) -> Any:
-    raise CannotBatchError(primitive.name)
-
-
-_RULES: Mapping[str, Rule] = {
-    **dict.fromkeys(("sum", "max", "min", "prod", "cumsum", "flip"), _along_axes),
-    **dict.fromkeys(("fft", "ifft", "rfft", "irfft"), _along_axes),
-    **dict.fromkeys(("argmax", "argmin", "argsort", "all", "any", "count_nonzero"), _along_axes),
-    **dict.fromkeys(("concatenate", "stack"), _joining),
-    **dict.fromkeys(("inv", "det", "adjugate", "logabsdet", "sign_det", "phase_det"), _stacked),
-    **dict.fromkeys(("cholesky", "solve", "eigh", "eig", "svd", "qr", "pinv"), _stacked),
-    "orthonormal_rest": _stacked,
-    "reshape": _reshape,
-    "broadcast_to": _broadcast_to,
-    "transpose": _transpose,
-    "matmul": _matmul,
-    "einsum": _einsum,
-    "getitem": _getitem,
-    "interval": _interval,
-    "call": _call,
-    "scatter_add": _refused,
-}
 
 
 # ---- derivatives of a batched graph

@@ -5,16 +5,48 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from numpy_calls import complex, elementwise, fft, indexing, linalg, products, reductions, shaping
+from numpy_calls import (
+    calling,
+    complex,
+    elementwise,
+    fft,
+    indexing,
+    linalg,
+    making,
+    nans,
+    order,
+    polynomials,
+    products,
+    reductions,
+    series,
+    shaping,
+    statistics,
+)
 from numpy_calls.draw import Calls, Table
-from numpy_calls.flat import FLAT, REFUSED
+from numpy_calls.flat import FLAT
 from numpy_calls.hidden import HIDDEN
 
-__all__ = ["FLAT", "HIDDEN", "REFUSED", "ROWS", "SMOOTH"]
+__all__ = ["FLAT", "HIDDEN", "ROWS", "SMOOTH"]
 
 SMOOTH: Table = {
     function: row
-    for family in (elementwise, reductions, products, shaping, indexing, linalg, complex, fft)
+    for family in (
+        elementwise,
+        reductions,
+        nans,
+        products,
+        shaping,
+        indexing,
+        order,
+        calling,
+        series,
+        making,
+        statistics,
+        polynomials,
+        linalg,
+        complex,
+        fft,
+    )
     for function, row in family.SMOOTH.items()
 }
 """What has a gradient: numpy function -> the calls that try its rule."""

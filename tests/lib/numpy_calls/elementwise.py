@@ -72,6 +72,13 @@ SMOOTH: Table = {
     np.copysign: binary(
         lambda a, b: np.copysign(a, stop_gradient(b)), left=(0.3, 2.0), analytic=False
     ),
+    np.ldexp: fixed(lambda x: np.ldexp(x, [0, 1, -2]), (3,), analytic=False),
+    np.frexp: unary(lambda x: np.frexp(x)[0] + 0.0 * np.frexp(x)[1], 1.1, 1.9, analytic=False),
+    np.modf: unary(lambda x: np.modf(x)[0] + np.modf(x)[1] * 2, 1.1, 1.9, analytic=False),
+    np.nextafter: binary(
+        lambda a, b: np.nextafter(a, stop_gradient(b)), left=(0.3, 2.0), analytic=False
+    ),
+    np.astype: unary(lambda x: np.astype(x, np.float64), analytic=False),
     np.where: any_of(
         fixed(lambda a, b: np.where(MASK, a, b), (2, 3), (3,)),
         fixed(lambda a: np.where(MASK, a, 1.0), ()),

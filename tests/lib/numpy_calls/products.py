@@ -65,27 +65,29 @@ SMOOTH: Table = {
         fixed(lambda a, b: np.einsum("ij,j->j", a, b), (2, 3), (1,)),
         fixed(lambda a, b: np.einsum("i,j->", a, b), (2,), (3,)),
         fixed(lambda a, b: np.einsum(",i->i", a, b), (), (3,)),
+        fixed(lambda a, b: np.einsum(a, [0, 1], b, [1, 2], [2, 0]), (2, 3), (3, 2)),
+        fixed(lambda a, b: np.einsum(a, [Ellipsis, 0], b, [0, 1]), (2, 3), (3, 2)),
+        fixed(lambda a: np.einsum("ij->", a, optimize=True), (2, 3)),
+        fixed(
+            lambda a, b, c: np.einsum("ij,jk,kl->il", a, b, c, optimize="greedy"),
+            (2, 3),
+            (3, 2),
+            (2, 1),
+        ),
     ),
     np.cross: any_of(
         fixed(np.cross, (2, 3), (3,)),
         fixed(lambda a, b: np.cross(a, b, axis=0), (3, 2), (3, 2)),
         fixed(lambda a, b: np.cross(a, b, axisa=0, axisc=0), (3, 2), (2, 3)),
     ),
-    np.convolve: any_of(
-        *(
-            fixed(lambda a, v, mode=mode: np.convolve(a, v, mode), (n,), (m,), analytic=False)
-            for mode in ("full", "same", "valid")
-            for n, m in [(4, 3), (3, 4), (5, 2), (2, 2)]
-        ),
-        fixed(lambda v: np.convolve([1.0, 2.0, 3.0], v), (2,), analytic=False),
+    np.kron: any_of(
+        fixed(np.kron, (2, 2), (1, 3)),
+        fixed(np.kron, (2,), (3,)),
+        fixed(np.kron, (2, 2), (3,)),
+        fixed(np.kron, (2, 1, 2), (2, 2)),
+        fixed(np.kron, (), (2, 3)),
     ),
-    np.trapezoid: any_of(
-        fixed(lambda y: np.trapezoid(y, dx=0.5, axis=0), (3, 2), analytic=False),
-        fixed(np.trapezoid, (2, 3), (3,), analytic=False),
-        fixed(np.trapezoid, (2, 3), (2, 3), analytic=False),
-    ),
-    np.polyval: any_of(
-        fixed(np.polyval, (3,), (2,)), fixed(lambda p: np.polyval(p, [1.0, 2.0]), (3,))
-    ),
-    np.kron: fixed(np.kron, (2, 2), (1, 3)),
 }
+if hasattr(np, "matvec"):  # numpy 2.2
+    SMOOTH[np.matvec] = fixed(np.matvec, (2, 2, 3), (3,), analytic=False)
+    SMOOTH[np.vecmat] = fixed(np.vecmat, (2, 3), (2, 3, 2), analytic=False)

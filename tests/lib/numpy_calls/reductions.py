@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from numpy_calls.draw import MASK, Table, any_of, fixed, reduction
+from numpy_calls.draw import MASK, Table, any_of, fixed, joined, reduction
 
 SMOOTH: Table = {
     np.sum: any_of(
@@ -43,11 +43,6 @@ SMOOTH: Table = {
     np.amin: reduction(np.amin, ties=False, analytic=False),
     np.ptp: reduction(np.ptp, ties=False, analytic=False),
     np.mean: any_of(reduction(np.mean), fixed(lambda x: np.mean(x, axis=1, where=MASK), (2, 3))),
-    np.average: any_of(
-        reduction(np.average),
-        fixed(lambda x, w: np.average(x, axis=1, weights=w), (2, 3), (3,), low=0.4),
-        fixed(lambda x, w: np.average(x, weights=w, keepdims=True), (2, 3), (2, 3), low=0.4),
-    ),
     np.var: any_of(
         reduction(np.var, analytic=False),
         fixed(lambda x: np.var(x, axis=0, ddof=1), (3, 2), analytic=False),
@@ -56,11 +51,26 @@ SMOOTH: Table = {
     ),
     np.std: fixed(lambda x: np.std(x, axis=0, ddof=1), (4, 2), apart=True, analytic=False),
     np.cumsum: reduction(np.cumsum, tuples=False, keepdims=False),
-    np.cumprod: reduction(np.cumprod, tuples=False, keepdims=False),
-    np.nansum: fixed(
-        lambda x: np.nansum(np.where(MASK, x, np.nan), axis=0), (2, 3), analytic=False
+    np.average: any_of(
+        reduction(np.average),
+        fixed(lambda x, w: np.average(x, axis=1, weights=w), (2, 3), (3,), low=0.4),
+        fixed(lambda x, w: np.average(x, weights=w, keepdims=True), (2, 3), (2, 3), low=0.4),
+        fixed(
+            lambda x, w: joined(np.average(x, axis=0, weights=w, returned=True)),
+            (2, 3),
+            (2,),
+            low=0.4,
+        ),
     ),
-    np.nanmean: fixed(
-        lambda x: np.nanmean(np.where(MASK, x, np.nan), axis=1), (2, 3), analytic=False
+    np.cumprod: any_of(
+        reduction(np.cumprod, tuples=False, keepdims=False),
+        fixed(lambda x: np.cumprod(x, axis=1, dtype=float), (2, 3), analytic=False),
+    ),
+    np.cumulative_sum: any_of(
+        fixed(np.cumulative_sum, (4,)),
+        fixed(lambda x: np.cumulative_sum(x, axis=1, include_initial=True), (2, 3)),
+    ),
+    np.cumulative_prod: fixed(
+        lambda x: np.cumulative_prod(x, axis=0, include_initial=True), (3, 2)
     ),
 }

@@ -11,8 +11,9 @@ SMOOTH: Table = {
         fixed(lambda x: np.reshape(x, (3, -1)), (2, 3)),
         fixed(lambda x: np.reshape(x, -1), (2, 3)),
         fixed(lambda x: np.reshape(x, (1, 1)), ()),
+        fixed(lambda x: np.reshape(x, (3, 2), order="F"), (2, 3)),
     ),
-    np.ravel: fixed(np.ravel, (2, 3)),
+    np.ravel: any_of(fixed(np.ravel, (2, 3)), fixed(lambda x: np.ravel(x, "F"), (2, 3))),
     np.transpose: any_of(
         fixed(np.transpose, (2, 3)),
         fixed(lambda x: np.transpose(x, (1, -1, 0)), (2, 1, 3)),
@@ -77,9 +78,31 @@ SMOOTH: Table = {
     np.tile: any_of(
         fixed(lambda a: np.tile(a, (2, 1, 2)), (2, 3)), fixed(lambda a: np.tile(a, 2), (2, 1))
     ),
-    np.diff: any_of(
-        fixed(lambda a: np.diff(a, n=2), (2, 4)), fixed(lambda a: np.diff(a, axis=0), (2, 4))
-    ),
     np.copy: fixed(np.copy, (2, 3)),
     np.full_like: fixed(lambda a, b: np.full_like(a, b), (2, 3), (), analytic=False),
+    np.atleast_3d: fixed(lambda a, b: joined(np.atleast_3d(a, b)), (2,), (2, 3)),
+    np.dstack: fixed(lambda a, b: np.dstack([a, b]), (2, 3), (2, 3, 2)),
+    np.block: any_of(
+        fixed(lambda a, b: np.block([[a, b], [b.T, 2.0 * np.eye(1)]]), (2, 2), (2, 1)),
+        fixed(lambda a, b: np.block([a, b, 1.0]), (2,), ()),
+        fixed(lambda a, b: np.block([[[a]], [[b]]]), (2, 3), (2, 3)),
+    ),
+    np.unstack: fixed(lambda a: joined([p * p for p in np.unstack(a, axis=1)]), (2, 3)),
+    np.hsplit: any_of(
+        fixed(lambda a: joined([p * p for p in np.hsplit(a, 2)]), (2, 4)),
+        fixed(lambda a: np.hsplit(a, [1])[1], (3,)),
+    ),
+    np.vsplit: fixed(lambda a: np.vsplit(a, 2)[1], (4, 2)),
+    np.dsplit: fixed(lambda a: np.dsplit(a, [1])[1], (2, 2, 3)),
+    np.rollaxis: any_of(
+        fixed(lambda a: np.rollaxis(a, 2), (2, 1, 3)),
+        fixed(lambda a: np.rollaxis(a, 0, 2), (2, 1, 3)),
+    ),
+    np.rot90: any_of(
+        fixed(np.rot90, (2, 3)),
+        *(fixed(lambda a, k=k: np.rot90(a, k, axes=(0, 2)), (2, 1, 3)) for k in (-1, 2, 4)),
+    ),
+    np.resize: any_of(
+        fixed(lambda a: np.resize(a, (2, 4)), (3,)), fixed(lambda a: np.resize(a, 3), (2, 2))
+    ),
 }
