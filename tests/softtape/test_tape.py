@@ -543,13 +543,7 @@ REFUSED: list[tuple[Operation, str, str]] = [
     *(
         (program, name, "has no rule")
         for name, program in {
-            "np.linspace": lambda t, v: np.linspace(0, t, 3),
-            "np.add.reduceat": lambda t, v: np.add.reduceat(v, [0, 1]),
-            "np.logical_and.reduce": lambda t, v: np.logical_and.reduce(v > 0),
-            "np.modf": lambda t, v: np.modf(t),
             "np.save": lambda t, v: np.save("never.npy", v),
-            "np.unique": lambda t, v: np.unique(v),
-            "np.histogram": lambda t, v: np.histogram(v),
         }.items()
     ),
     (lambda t, v: np.sin(v, out=np.zeros(3)), "out=", "x = x + y"),
@@ -558,11 +552,15 @@ REFUSED: list[tuple[Operation, str, str]] = [
     (lambda t, v: np.copyto(np.zeros(3), v), "np.copyto with a plain array", "np.array(x)"),
     (lambda t, v: np.add.at(np.zeros(3), 0, t), "np.add.at with a plain array", "np.array(x)"),
     (lambda t, v: np.sin(v, where=np.array([True, False, True])), "where=", "np.where"),
-    (lambda t, v: np.where(v > 1), "np.nonzero", "np.where(condition, x, y)"),
-    (lambda t, v: v.nonzero(), "np.nonzero", "np.where(condition, x, y)"),
-    (lambda t, v: np.take(v, [0], mode="clip"), "np.take", "mode"),
+    (lambda t, v: np.histogram(v), "np.histogram", "smooth count"),
+    (lambda t, v: np.histogram2d(v, v), "np.histogram2d", "smooth count"),
+    (lambda t, v: np.roots(v), "np.roots", "custom_root"),
+    (lambda t, v: np.quantile(v, t, method="lower"), "np.quantile", "method='lower'"),
+    (lambda t, v: np.pad(v, 1, lambda *_: None), "np.pad", "join the parts"),
+    (lambda t, v: np.unique(v[None], axis=0), "np.unique", "no axis"),
+    (lambda t, v: np.shares_memory(v, v), "np.shares_memory", "no memory of its own"),
     (lambda t, v: np.linalg.qr(v[None], "raw"), "np.linalg.qr", "use 'reduced'"),
-    (lambda t, v: np.reshape(v, (3, 1), order="F"), "np.reshape", "order='C'"),
+    (lambda t, v: np.ravel(v, order="K"), "np.ravel", "order='C'"),
     (lambda t, v: statistics.fmean([t, t]), "fsum", "np.sum"),
     (lambda t, v: v.astype("U5"), "astype(<U5)", "tape knows numbers"),
 ]
