@@ -155,8 +155,7 @@ class Traced:
         if function in CHANGING:
             args = (changeable(args[0], _name(function)), *map(_operand, args[1:]))
         elif function in SEQUENCES:
-            levels = (*SEQUENCES[function], *(0 for _ in args))
-            args = tuple(map(_parts, args, levels))
+            args = tuple(map(_parts, args, (*SEQUENCES[function], *[0] * len(args))))
         else:
             args = tuple(map(_operand, args))
         try:
