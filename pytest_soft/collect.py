@@ -33,10 +33,18 @@ class Options(NamedTuple):
         Factor of the test's loss in the total loss; 0 measures the test without fitting.
     threshold
         The test fails where its own loss is above this; None for no such limit.
+    holdout
+        Whether fits leave the test out; None where ``soft_holdout`` decides.
     """
 
     weight: float = 1.0
     threshold: float | None = None
+    holdout: bool | None = None
+
+    @property
+    def fitted_weight(self) -> float:
+        """Factor of the test's loss in what a fit minimises."""
+        return 0.0 if self.holdout else self.weight
 
 
 @overload
@@ -44,7 +52,9 @@ def soft_test(function: F, /) -> F: ...
 
 
 @overload
-def soft_test(*, weight: float = ..., threshold: float | None = ...) -> Callable[[F], F]: ...
+def soft_test(
+    *, weight: float = ..., threshold: float | None = ..., holdout: bool | None = ...
+) -> Callable[[F], F]: ...
 
 
 def soft_test(function: Any = None, /, **options: Any) -> Any:
@@ -61,11 +71,15 @@ def soft_test(function: Any = None, /, **options: Any) -> Any:
         measured, but fits take no account of it.
     threshold
         The test fails where its own loss is above this.
+    holdout
+        With True, the test is held out: fits take no account of it, it is no part of the
+        total loss, and the report compares it with the fitted tests. With False,
+        ``soft_holdout`` never holds it out.
 
     Raises
     ------
     TypeError
-        An option is unknown or no number.
+        An option is unknown, or of the wrong type.
     ValueError
         A weight is negative or not finite, or a threshold is NaN.
 
@@ -93,15 +107,21 @@ def read_options(given: Mapping[str, Any]) -> Options:
     Raises
     ------
     TypeError
-        An option is unknown or no number.
+        An option is unknown, or of the wrong type.
     ValueError
         A weight is negative or not finite, or a threshold is NaN.
     """
-    unknown = sorted(given.keys() - {"weight", "threshold"})
+    unknown = sorted(given.keys() - set(Options._fields))
     if unknown:
-        raise TypeError(f"soft_test has no option {unknown[0]!r}; it takes weight= and threshold=")
+        raise TypeError(
+            f"soft_test has no option {unknown[0]!r}; it takes weight=, threshold= and holdout="
+        )
+    holdout = given.get("holdout")
+    if not (holdout is None or isinstance(holdout, bool)):
+        raise TypeError(f"soft_test(holdout=...) takes True, False or None, not {holdout!r}")
     # plain floats: numpy's do not travel from a worker of pytest-xdist
-    options = Options(**{name: _number(name, value) for name, value in given.items()})  # type: ignore[arg-type]
+    numbers = {name: _number(name, value) for name, value in given.items() if name != "holdout"}
+    options = Options(**numbers, holdout=holdout)  # type: ignore[arg-type]
     if not (math.isfinite(options.weight) and options.weight >= 0):
         raise ValueError(f"soft_test(weight={options.weight!r}): a weight is 0 or more, and finite")
     if options.threshold is not None and math.isnan(options.threshold):

@@ -19,6 +19,7 @@ from pytest_soft.asserts import limit_of
 from pytest_soft.collect import Options
 from pytest_soft.component import Component
 from pytest_soft.explain import explain
+from pytest_soft.folds import fit_folds
 from pytest_soft.goal import Goal
 from pytest_soft.journal import Journal
 from pytest_soft.keep import Keeping, keep, relative
@@ -47,6 +48,15 @@ _NO_PARAMS = (
     "as a blank: omega = Param(1.0) (from softtape import Param)."
 )
 
+
+_MEASURED = "reached only by tests that are held out or have weight 0, and so not fitted: {}"
+
+_ONE_FOLD = "all tests are in one fold, so no fit without a fold could be done: there are few tests"
+
+_ALL_OUT = (
+    "every soft test that was selected is held out, or has weight 0, so nothing says where to "
+    "move the Params. Select others, or hold out fewer of them."
+)
 
 _NO_SLOPE = (
     "the total loss has no slope in {}: a fit cannot move a Param that acts only through an `if`, "
@@ -82,6 +92,8 @@ class Fit:
         Keeps what was done in a checkpoint.
     resume
         Go on with the fit that the checkpoint is of.
+    kfold
+        Into how many folds to divide the tests, to fit without each of them too.
     """
 
     def __init__(
@@ -96,6 +108,7 @@ class Fit:
         callback: Callable[[FitProgress], None] | None = None,
         journal: Journal | None = None,
         resume: bool = False,
+        kfold: int = 0,
     ) -> None:
         """Prepare; nothing runs yet."""
         self._tests = tests
@@ -106,6 +119,8 @@ class Fit:
         self._callback = callback
         self._journal = journal or Journal(goal)
         self._resume = resume
+        self._kfold = kfold
+        self._cases: dict[str, int] = {}
         self._traces = Traces(session, partial(self._journal.starting_value, seed=seed))
         self.summary = FitSummary(dry_run=keeping.dry_run)
         self.values: Mapping[str, Any] = {}
@@ -145,6 +160,8 @@ class Fit:
             self._give_up("no soft test", "all soft tests were skipped or are expected to fail")
         if not start:
             self._give_up("no Param", _NO_PARAMS)
+        if not any(term.weight for term in terms):
+            self._give_up("nothing to fit", _ALL_OUT)
         self._refuse_gone(start)
         self._refuse_non_finite()
         limits = {i.nodeid: limit_of(i.obj, o.threshold) for i, o in self._tests.items()}
@@ -174,6 +191,9 @@ class Fit:
         self._report(solution, terms, groups, old)
         self._store(groups, old)
         self._leave_checkpoint(solution)
+        if self._kfold and not self.summary.interrupted and not self.summary.troubles:
+            self._fit_folds(terms, start)
+            set_values(groups, solution.values)
 
     # ---- tracing
 
@@ -206,7 +226,8 @@ class Fit:
         if found is not None and self._non_finite is None:
             self._non_finite = (item, *found)
         trace = partial(self._trace_again, item)
-        return Term(item.nodeid, tracing.graph, trace, self._tests[item].weight)
+        self._cases[item.nodeid] = tracing.cases
+        return Term(item.nodeid, tracing.graph, trace, self._tests[item].fitted_weight)
 
     def _plain_term(
         self, item: pytest.Function, following: pytest.Item | None, refused: TraceFailure | None
@@ -217,7 +238,8 @@ class Fit:
             return None, failure
         refusal = "a text was made of a value" if refused is None else refused.text
         run = partial(self._run_again, item)
-        weight = self._tests[item].weight
+        weight = self._tests[item].fitted_weight
+        self._cases[item.nodeid] = measured.cases
         return PlainTerm(item.nodeid, run, measured.read_values, _gist(refusal), weight), None
 
     def _run_again(
@@ -312,6 +334,9 @@ class Fit:
             summary.notes.append(_NO_SLOPE.format(", ".join(flat)))
         summary.notes += _orphans(groups)
         reached = {key for component in solution.components for key in component.values}
+        measured = [params[0].name for key, params in groups.items() if key not in reached]
+        if measured:
+            summary.notes.append(_MEASURED.format(", ".join(measured)))
         unreached = _unreached(reached | set(groups))
         if unreached:
             summary.notes.append("reached by no selected soft test: " + ", ".join(unreached))
@@ -365,6 +390,25 @@ class Fit:
             self._note("--soft-fit --soft-resume goes on where this fit stopped")
         self._note(self._journal.problem)
         self.summary.resumed = self._journal.resumed
+
+    # ---- folds
+
+    def _fit_folds(self, terms: Sequence[Term], start: Mapping[str, Any]) -> None:
+        """Fit without each fold of the tests; the Params are left at other values."""
+        left = self._goal.timeout
+        if left is not None:
+            left = max(left - self.summary.seconds, 0.0)
+        goal = replace(self._goal, timeout=left)
+        try:
+            for sides in fit_folds(terms, start, goal, cases=self._cases, folds=self._kfold):
+                self.summary.folds.append(sides)
+        except KeyboardInterrupt:
+            self.summary.interrupted = True
+        except SoftError as error:
+            self._trouble("the fits without each fold did not come to an end", str(error))
+        else:
+            if not self.summary.folds:
+                self._note(_ONE_FOLD)
 
     # ---- storing
 

@@ -115,6 +115,7 @@ class Fitting:
                 callback=_reporting(config, progress),
                 journal=Journal(goal, partial(_checkpoint, config)),
                 resume=settings.resume,
+                kfold=settings.kfold,
             )
             run.fit = fit.run()
         self._fit_done = fit

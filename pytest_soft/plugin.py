@@ -14,6 +14,7 @@ import pytest
 from pytest_soft.collect import MARK, Options, may_assert, options_of
 from pytest_soft.run import RUN, Run
 from pytest_soft.settings import Settings, add_options, reports_wanted
+from pytest_soft.split import is_held_out
 
 __all__: list[str] = []
 
@@ -46,7 +47,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Check the options, and declare the mark."""
     config.addinivalue_line(
         "markers",
-        f"{MARK}(weight=1.0, threshold=None): a test that returns a loss (see pytest-soft)",
+        f"{MARK}(weight=1.0, threshold=None, holdout=None): a test that returns a loss "
+        "(see pytest-soft)",
     )
     run = config.stash[RUN] = Run(Settings.of(config))
     config.pluginmanager.register(_Collector(run), "soft-losses")
@@ -74,7 +76,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                 known[key] = options_of(item)
             options = known[key]
             if options is not None:
-                run.options[item.nodeid] = options
+                run.options[item.nodeid] = _decided(options, item.nodeid, run.settings)
+
+
+def _decided(options: Options, nodeid: str, settings: Settings) -> Options:
+    """Return options that say whether the test is held out."""
+    if options.holdout is not None or not settings.holdout:
+        return options
+    return options._replace(holdout=is_held_out(nodeid, settings.seed, settings.holdout))
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -158,6 +167,7 @@ def pytest_runtest_makereport(
             "weight": options.weight,
             "threshold": options.threshold,
             "holds": holds,
+            "held_out": bool(options.holdout),
         }
         report.soft = soft  # type: ignore[attr-defined]  # reports take extra plain data
     return report

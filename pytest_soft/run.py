@@ -53,6 +53,8 @@ class Run:
             threshold=self.settings.threshold,
             asked=self.settings.asked,
             fit_failures=tuple(t.title for t in self.fit.troubles) if self.fit else (),
+            gap=self.settings.gap,
+            folds=self.fit.folds if self.fit else (),
         )
 
 

@@ -27,6 +27,9 @@ _NAMES = {
     "max_steps": ("int", "N", "most steps of the optimizer"),
     "timeout": ("float", "SECONDS", "most time for the fit; the best point found is kept"),
     "restarts": ("int", "N", "further starts to try, against local minima (default 0)"),
+    "holdout": ("float", "FRACTION", "hold out so many of the soft tests, drawn by the seed"),
+    "kfold": ("int", "K", "with --soft-fit: also fit without each of K parts of the soft tests"),
+    "gap": ("float", "LOSS", "most by which the mean loss held out may be above the fitted one"),
     "seed": ("int", "N", "fixes all randomness (default 0)"),
     "write": ("string", "WHERE", "where fitted values go: store (default), or source"),
 }
@@ -62,6 +65,12 @@ class Settings(NamedTuple):
         Most seconds, or None.
     restarts
         How many further starts to try.
+    holdout
+        Part of the soft tests to hold out, from 0 to below 1.
+    kfold
+        Into how many folds a fit divides them to fit without each; 0 for none.
+    gap
+        Most by which the mean loss of held-out tests may be above that of the fitted ones.
     seed
         Fixes all randomness.
     write
@@ -80,6 +89,9 @@ class Settings(NamedTuple):
     max_steps: int | None
     timeout: float | None
     restarts: int
+    holdout: float
+    kfold: int
+    gap: float | None
     seed: int
     write: str
     asked: bool
@@ -95,13 +107,16 @@ class Settings(NamedTuple):
         """
         given = {name: config.getoption(f"soft_{name}") for name in _NAMES}
         reports = any(config.getoption(f"soft_{name}") for name in _REPORTS)
-        asked = bool(config.getoption("soft_fit")) or given["threshold"] is not None or reports
-        asked = asked and runs_tests(config)
+        fit = bool(config.getoption("soft_fit"))
+        limits = given["threshold"] is not None or given["gap"] is not None
+        asked = (fit or limits or reports) and runs_tests(config)
+        if given["kfold"] is not None and not fit:
+            raise pytest.UsageError("--soft-kfold needs --soft-fit: a check fits nothing")
         for name in _NAMES:
             if given[name] is None:
                 given[name] = _ini(config, f"soft_{name}")
         made = cls(
-            fit=bool(config.getoption("soft_fit")),
+            fit=fit,
             dry_run=bool(config.getoption("soft_dry_run")),
             profile=bool(config.getoption("soft_profile")),
             resume=bool(config.getoption("soft_resume")),
@@ -111,6 +126,9 @@ class Settings(NamedTuple):
             max_steps=given["max_steps"],
             timeout=given["timeout"],
             restarts=given["restarts"] or 0,
+            holdout=given["holdout"] or 0.0,
+            kfold=given["kfold"] or 0,
+            gap=given["gap"],
             seed=given["seed"] or 0,
             write=given["write"] or "store",
             asked=asked,
@@ -142,6 +160,17 @@ class Settings(NamedTuple):
             raise pytest.UsageError(f"soft_restarts is {self.restarts}: it must be 0 or more")
         if self.seed < 0:
             raise pytest.UsageError(f"soft_seed is {self.seed}: it must be 0 or more")
+        self._check_split()
+
+    def _check_split(self) -> None:
+        if not 0 <= self.holdout < 1:
+            raise pytest.UsageError(
+                f"soft_holdout is {self.holdout}: it must be a part of the tests, such as 0.2"
+            )
+        if self.kfold < 0 or self.kfold == 1:
+            raise pytest.UsageError(f"soft_kfold is {self.kfold}: it must be 2 or more")
+        if self.gap is not None and math.isnan(self.gap):
+            raise pytest.UsageError("soft_gap is nan, which no gap could meet")
 
 
 def _check_name(option: str, name: str, known: tuple[str, ...]) -> None:

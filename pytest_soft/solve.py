@@ -203,8 +203,7 @@ def without_slope(solution: Solution, still: Collection[str]) -> set[str]:
     still
         The keys of those that did not move.
     """
-    reached = {key for component in solution.components for key in component.values}
-    flat = set(still) - reached if solution.after else set()
+    flat: set[str] = set()
     for component in solution.components:
         converged = component.status is not None and component.status.converged
         if converged and component.after and not component.values.keys().isdisjoint(still):

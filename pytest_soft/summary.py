@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Self
 if TYPE_CHECKING:
     from pytest_soft.verdict import TestLoss
 
+from pytest_soft.verdict import Sides
+
 __all__ = ["ComponentFit", "FitSummary", "ParamChange", "Trouble"]
 
 _MOST_NAMES = 3
@@ -143,6 +145,8 @@ class FitSummary:
         How often a test was traced again because it took another path.
     alone
         The tests that had to be run one by one, by test id, and the operation to blame.
+    folds
+        What the fits without each fold gave.
     params
         The Params it could move.
     components
@@ -183,6 +187,7 @@ class FitSummary:
     seconds: float = 0.0
     retraces: int = 0
     alone: dict[str, str] = field(default_factory=dict)
+    folds: list[Sides] = field(default_factory=list)
     params: list[ParamChange] = field(default_factory=list)
     components: list[ComponentFit] = field(default_factory=list)
     stored: list[str] = field(default_factory=list)
@@ -222,6 +227,7 @@ class FitSummary:
         for param in plain["params"]:
             param["shape"] = list(param["shape"])
             param["interval"] = param["interval"] and list(param["interval"])
+        plain["folds"] = [fold._asdict() for fold in self.folds]
         return plain
 
     @classmethod
@@ -230,6 +236,7 @@ class FitSummary:
         made = cls(**plain)
         made.params = [_param_change(p) for p in plain["params"]]
         made.components = [ComponentFit(**component) for component in plain["components"]]
+        made.folds = [Sides(**fold) for fold in plain["folds"]]
         made.troubles = [Trouble(**t) for t in plain["troubles"]]
         return made
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from math import isfinite
+from math import isfinite, prod
 from typing import Any, NamedTuple, Self, TypeVar
 
 import numpy as np
@@ -131,6 +131,11 @@ class Tracing:
             self.problem = f"returned something the tape cannot follow: {reason}"
         return self.graph is not None
 
+    @property
+    def cases(self) -> int:
+        """How many losses its loss is the sum of."""
+        return sum(prod(shape_of(part)) for _, part in self.losses)
+
     def non_finite(self) -> tuple[str, Any] | None:
         """Return the first part of the loss that is NaN or infinite, with its path."""
         for name, part in self.losses:
@@ -153,6 +158,8 @@ class Measuring:
         Value of each Param that was read, by key.
     loss
         What the test returned; None until it has.
+    cases
+        How many losses that is the sum of.
     problem
         Why what it returned is no loss.
     """
@@ -161,6 +168,7 @@ class Measuring:
         """Run nothing yet; ``start`` gives the value of a Param."""
         self.read_values: dict[str, Any] = {}
         self.loss: float | None = None
+        self.cases = 0
         self.problem: str | None = None
         self._start = start
         self._before: Reader | None = None
@@ -196,7 +204,7 @@ class Measuring:
     def record(self, returned: Any) -> bool:
         """Take what the test returned; tell whether it is a loss, else why not is kept."""
         try:
-            self.loss, _ = loss_of(returned)
+            self.loss, self.cases = loss_of(returned)
         except LossError as error:
             self.problem = str(error)
         return self.done

@@ -5,11 +5,11 @@ The summary, the reports and the exit status all ask :func:`judge`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from math import fsum
 from typing import NamedTuple
 
-__all__ = ["TestLoss", "Verdict", "judge"]
+__all__ = ["Sides", "TestLoss", "Verdict", "judge", "pooled"]
 
 
 class TestLoss(NamedTuple):
@@ -33,6 +33,8 @@ class TestLoss(NamedTuple):
     holds
         Whether its assertions hold, where its loss is their distance; None where it returned
         its loss.
+    held_out
+        Whether fits leave it out: shown beside the others, but no part of the total.
     """
 
     loss: float | None
@@ -42,6 +44,7 @@ class TestLoss(NamedTuple):
     counts: bool = True
     error: bool = False
     holds: bool | None = None
+    held_out: bool = False
 
     @property
     def failed(self) -> bool:
@@ -57,6 +60,51 @@ class TestLoss(NamedTuple):
 TestLoss.__test__ = False  # type: ignore[attr-defined]  # pytest shall not collect it
 
 
+class Sides(NamedTuple):
+    """Losses of fitted tests and of tests held out, side by side.
+
+    Attributes
+    ----------
+    fitted
+        Σ weight · loss of the fitted tests.
+    fitted_cases
+        Σ weight · cases of them.
+    held_out
+        Σ weight · loss of the tests held out.
+    held_out_cases
+        Σ weight · cases of them.
+    tests
+        How many tests are held out.
+    """
+
+    fitted: float
+    fitted_cases: float
+    held_out: float
+    held_out_cases: float
+    tests: int
+
+    @property
+    def means(self) -> tuple[float, float]:
+        """Mean loss of a case, fitted and held out."""
+        return self.fitted / self.fitted_cases, self.held_out / self.held_out_cases
+
+    @property
+    def gap(self) -> float:
+        """By how much the mean loss held out is above the fitted one."""
+        fitted, held_out = self.means
+        return held_out - fitted
+
+
+def pooled(sides: Iterable[Sides]) -> Sides | None:
+    """Return the sums over several fits; None where one of the sides has no cases."""
+    columns = list(zip(*sides, strict=True))
+    if not columns:
+        return None
+    fitted, fitted_cases, held_out, held_out_cases = (_sum(list(c)) for c in columns[:4])
+    whole = Sides(fitted, fitted_cases, held_out, held_out_cases, int(sum(columns[4])))
+    return whole if whole.fitted_cases > 0 and whole.held_out_cases > 0 else None
+
+
 class Verdict(NamedTuple):
     """Pass or fail, and why.
 
@@ -65,17 +113,24 @@ class Verdict(NamedTuple):
     passed
         What the exit status says too.
     total
-        𝓛, the weighted sum over the tests that count and gave a loss; None if none did.
+        𝓛, the weighted sum over the tests that count, are not held out and gave a loss; None
+        if none did.
     threshold
         The limit on 𝓛, or None.
     reasons
         Why it failed, in words; empty if it passed.
+    sides
+        The fitted tests beside those held out; None where there are none of either.
+    gap
+        The limit on their gap, or None.
     """
 
     passed: bool
     total: float | None
     threshold: float | None
     reasons: tuple[str, ...]
+    sides: Sides | None = None
+    gap: float | None = None
 
 
 def judge(
@@ -84,6 +139,8 @@ def judge(
     threshold: float | None,
     asked: bool,
     fit_failures: tuple[str, ...] = (),
+    gap: float | None = None,
+    folds: Sequence[Sides] = (),
 ) -> Verdict:
     """Return the verdict on a run.
 
@@ -98,14 +155,20 @@ def judge(
         no pass.
     fit_failures
         Why the fit did not do what it was asked for, if so.
+    gap
+        The limit on the gap between what is held out, be it tests or folds, and what is
+        fitted; None for no limit.
+    folds
+        What the fits without each fold gave.
     """
     counted = {name: test for name, test in tests.items() if test.counts}
-    losses = [test.weight * test.loss for test in counted.values() if test.loss is not None]
+    fitted = [test for test in counted.values() if not test.held_out]
+    losses = [test.weight * test.loss for test in fitted if test.loss is not None]
     # fsum rounds once, so that the total does not depend on the order in which tests ran
     total = _sum(losses) if losses else None
     reasons = list(fit_failures)
-    if asked and total is None and not counted:
-        reasons.append("no soft test ran")
+    if asked and not fitted:
+        reasons.append("no soft test ran" + (" that is not held out" if counted else ""))
     without = sum(test.loss is None for test in counted.values())
     if without:
         reasons.append(f"{_count(without, 'test')} gave no loss")
@@ -120,7 +183,24 @@ def judge(
         reasons.append(f"{_count(errors, 'test')} failed for another reason than the loss")
     if threshold is not None and total is not None and not total <= threshold:
         reasons.append(f"the total loss {total:.6g} is above the threshold {threshold:.6g}")
-    return Verdict(not reasons, total, threshold, tuple(reasons))
+    sides = _sides(fitted, [test for test in counted.values() if test.held_out])
+    for whose, found in (("tests", sides), ("folds", pooled(folds))):
+        if gap is not None and found is not None and not found.gap <= gap:
+            reasons.append(
+                f"the mean loss of {whose} held out is {found.gap:.6g} above the fitted one: "
+                f"the limit is {gap:.6g}"
+            )
+    return Verdict(not reasons, total, threshold, tuple(reasons), sides, gap)
+
+
+def _sides(fitted: Sequence[TestLoss], held_out: Sequence[TestLoss]) -> Sides | None:
+    return pooled([Sides(*_sums(fitted), *_sums(held_out), len(held_out))])
+
+
+def _sums(tests: Sequence[TestLoss]) -> tuple[float, float]:
+    """Return the weighted losses and the weighted cases of the tests that gave a loss."""
+    measured = [(test.weight, test.loss, test.cases) for test in tests if test.loss is not None]
+    return _sum([w * loss for w, loss, _ in measured]), _sum([w * n for w, _, n in measured])
 
 
 def _sum(losses: list[float]) -> float:

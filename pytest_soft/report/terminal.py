@@ -9,7 +9,7 @@ from math import isnan
 from typing import TypeAlias
 
 from pytest_soft.summary import ComponentFit, FitSummary, ParamChange
-from pytest_soft.verdict import TestLoss, Verdict
+from pytest_soft.verdict import Sides, TestLoss, Verdict, pooled
 
 __all__ = ["Line", "fold", "summary_lines"]
 
@@ -72,7 +72,8 @@ def summary_lines(
         yield from _preview_lines(fit)
         yield from _folded([(f"note     {note}", {"yellow": True}) for note in fit.notes], width)
         yield from _folded(_difference(tests, fit), width)
-    yield from _folded(_doubts(verdict, tests), width)
+    yield from _sides_lines(verdict, fit)
+    yield from _folded(_doubts(verdict, tests, fit.folds if fit is not None else []), width)
     yield from _worst(tests, verbosity)
 
 
@@ -127,7 +128,9 @@ def _headline(verdict: Verdict, tests: Mapping[str, TestLoss], fit: FitSummary |
 
 def _unlimited(verdict: Verdict, tests: Mapping[str, TestLoss]) -> bool:
     """Whether no loss, however high, would fail this run."""
-    limited = any(t.threshold is not None or t.holds is not None for t in tests.values())
+    limited = verdict.gap is not None or any(
+        t.threshold is not None or t.holds is not None for t in tests.values()
+    )
     return verdict.total is not None and verdict.threshold is None and not limited
 
 
@@ -218,6 +221,26 @@ def _moved(param: ParamChange) -> str:
     return f"{old} -> {param.new:.10g}{error}{bound}"
 
 
+def _sides_lines(verdict: Verdict, fit: FitSummary | None) -> Iterator[Line]:
+    """Show mean losses of what was fitted and of what was held out, side by side."""
+    limit = "" if verdict.gap is None else f", limit {verdict.gap:.4g}"
+    if verdict.sides is not None:
+        fitted, held_out = verdict.sides.means
+        count = _count(verdict.sides.tests, "test")
+        yield f"holdout  mean loss {fitted:.4g} fitted, {held_out:.4g} of {count} held out", {}
+        yield f"{'':9}gap {verdict.sides.gap:.4g}{limit}", {}
+    folds = fit.folds if fit is not None else []
+    whole = pooled(folds)
+    if whole is None:
+        return
+    yield f"folds    {'tests':>5}  {'fitted':<10}  held out", {}
+    for fold in [*folds, whole]:
+        fitted, held_out = fold.means
+        label, gap = ("all", f"  gap {fold.gap:.4g}{limit}") if fold is whole else ("", "")
+        row = f"{label:9}{fold.tests:5}  {fitted:<10.4g}  {held_out:<10.4g}{gap}"
+        yield row.rstrip(), {}
+
+
 def _difference(tests: Mapping[str, TestLoss], fit: FitSummary) -> Iterator[Line]:
     """Say where the check on plain numbers and the tape disagree: that is an error of ours."""
     for name, checked, loss in fit.differing(tests):
@@ -232,7 +255,9 @@ def _difference(tests: Mapping[str, TestLoss], fit: FitSummary) -> Iterator[Line
         return
 
 
-def _doubts(verdict: Verdict, tests: Mapping[str, TestLoss]) -> Iterator[Line]:
+def _doubts(
+    verdict: Verdict, tests: Mapping[str, TestLoss], folds: Sequence[Sides]
+) -> Iterator[Line]:
     """Say where a pass means less than it seems."""
     counted = [(name, t) for name, t in tests.items() if t.counts and t.loss is not None]
     negative = [name for name, t in counted if t.weight * (t.loss or 0.0) < 0]
@@ -240,6 +265,8 @@ def _doubts(verdict: Verdict, tests: Mapping[str, TestLoss]) -> Iterator[Line]:
         yield f"note     {negative[0]}: its loss is below 0,", _YELLOW
         text = "which makes up for other losses in the total. Return a distance, such as a square."
         yield f"{'':9}{text}", _YELLOW
+    if verdict.gap is not None and verdict.sides is None and pooled(folds) is None:
+        yield "note     nothing was held out, so soft_gap was not checked", _YELLOW
     if _unlimited(verdict, tests):
         text = "no threshold, so no loss fails this run: set soft_threshold in the ini file"
         yield f"note     {text} (pyproject.toml, pytest.ini), or @soft_test(threshold=...)", _YELLOW
@@ -255,6 +282,8 @@ def _worst(tests: Mapping[str, TestLoss], verbosity: int) -> Iterator[Line]:
         remarks = [f"weight {test.weight:.3g}"] if test.weight != 1 else []
         if test.threshold is not None:
             remarks.append(f"threshold {test.threshold:.3g}")
+        if test.held_out:
+            remarks.append("held out")
         if not test.counts:
             remarks.append("xfail, not counted")
         remark = f"  ({', '.join(remarks)})" if remarks else ""

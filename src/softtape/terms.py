@@ -107,6 +107,10 @@ class Term:
         """Whether there is a graph of it, and hence a gradient."""
         return True
 
+    def reweighted(self, weight: float) -> Term:
+        """Return the same test with another weight, which knows the path taken last."""
+        return Term(self.name, self.paths[self.path].graph, self._trace, weight)
+
     def join(
         self, number: int, path: Hashable, group: Any, choice: EngineChoice, threads: int
     ) -> Members:
@@ -191,6 +195,10 @@ class PlainTerm(Term):
     def traced(self) -> bool:
         """Whether there is a graph of it, and hence a gradient."""
         return False
+
+    def reweighted(self, weight: float) -> PlainTerm:
+        """Return the same test with another weight."""
+        return PlainTerm(self.name, self._run, self.starts, self.refusal, weight)
 
     def join(
         self, number: int, path: Hashable, group: Any, choice: EngineChoice, threads: int

@@ -87,7 +87,7 @@ def test_help(plain):
 
 def test_the_mark_is_registered(plain):
     result = plain.check("--markers")
-    result.stdout.fnmatch_lines(["@pytest.mark.soft_test(weight=1.0, threshold=None): a test *"])
+    result.stdout.fnmatch_lines(["@pytest.mark.soft_test(weight=1.0, threshold=None, *): a test *"])
 
 
 def test_no_params_stay_sealed_after_a_run(sine):

@@ -3,6 +3,7 @@
 import json
 
 from pytest_soft.summary import ComponentFit, FitSummary, ParamChange, Trouble
+from pytest_soft.verdict import Sides
 
 FULL = FitSummary(
     tests=2,
@@ -16,6 +17,7 @@ FULL = FitSummary(
     seconds=0.5,
     retraces=1,
     alone={"t.py::test_a": "interp"},
+    folds=[Sides(1.0, 4.0, 0.5, 1.0, 1)],
     params=[
         ParamChange("omega", "sine.py", (), 1.0, 1.5, 0.5, at_bound=False),
         ParamChange("W", "net.py", (2, 3), None, None, 0.1, at_bound=True),

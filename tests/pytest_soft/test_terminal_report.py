@@ -2,12 +2,15 @@
 
 from pytest_soft.report.terminal import fold, summary_lines
 from pytest_soft.summary import ComponentFit, FitSummary, ParamChange, Trouble
-from pytest_soft.verdict import TestLoss, judge
+from pytest_soft.verdict import Sides, TestLoss, judge
 
 
-def lines(tests, fit=None, *, verbosity=0, threshold=None, asked=False):
+def lines(tests, fit=None, *, verbosity=0, threshold=None, asked=False, gap=None):
     failures = tuple(t.title for t in fit.troubles) if fit else ()
-    verdict = judge(tests, threshold=threshold, asked=asked, fit_failures=failures)
+    folds = fit.folds if fit else ()
+    verdict = judge(
+        tests, threshold=threshold, asked=asked, fit_failures=failures, gap=gap, folds=folds
+    )
     return list(summary_lines(verdict, tests, fit, verbosity=verbosity))
 
 
@@ -46,6 +49,35 @@ def test_one_test_needs_no_worst():
         "PASSED  1 soft test, total loss 1, threshold 1"
     ]
     assert texts({"a": TestLoss(1.0)}, verbosity=1)[-1] == "worst    1         a"
+
+
+def test_held_out_tests_stand_beside_the_fitted_ones():
+    tests = {**TESTS, "t.py::test_e": TestLoss(5.0, held_out=True)}
+    assert texts(tests, threshold=10, gap=3) == [
+        "PASSED  5 soft tests, total loss 10, threshold 10",
+        "holdout  mean loss 2.5 fitted, 5 of 1 test held out",
+        "         gap 2.5, limit 3",
+        "worst    5         t.py::test_e  (held out)",
+        "         4         t.py::test_b",
+        "         3         t.py::test_d",
+    ]
+
+
+def test_folds_are_a_table():
+    folds = [Sides(1.0, 4.0, 0.5, 1.0, 1), Sides(1.0, 3.0, 1.5, 2.0, 2)]
+    found = texts(TESTS, fitted(folds=folds), threshold=10)
+    first = found.index("folds    tests  fitted      held out")
+    assert found[first + 1 : first + 4] == [
+        "             1  0.25        0.5",
+        "             2  0.3333      0.75",
+        "all          3  0.2857      0.6667      gap 0.381",
+    ]
+
+
+def test_a_gap_that_could_not_be_checked_is_noted():
+    note = "note     nothing was held out, so soft_gap was not checked"
+    assert note in texts(TESTS, gap=1.0)
+    assert note not in texts({**TESTS, "t.py::test_e": TestLoss(5.0, held_out=True)}, gap=1.0)
 
 
 def test_failures_say_why_and_are_red():

@@ -4,9 +4,12 @@ import math
 
 import pytest
 
-from pytest_soft.verdict import TestLoss, judge
+from pytest_soft.verdict import Sides, TestLoss, judge
 
 OTHER_REASON = "1 test failed for another reason than the loss"
+
+
+FOLDS = [Sides(5.0, 1, 3.0, 1, 1), Sides(1.0, 4, 0.0, 1, 1)]
 
 
 def loss(value, **options):
@@ -41,6 +44,23 @@ def loss(value, **options):
         # tests without a loss
         ({"a": loss(None)}, {"threshold": 1.0}, None, ("1 test gave no loss",)),
         ({"a": loss(None), "b": loss(0.5)}, {"threshold": 1.0}, 0.5, ("1 test gave no loss",)),
+        # tests held out are no part of the total, and may fail by themselves
+        ({"a": loss(1.0), "b": loss(9.0, held_out=True)}, {"threshold": 1.0}, 1.0, ()),
+        ({"b": loss(9.0, held_out=True)}, {"threshold": 1.0}, None, ()),
+        ({"b": loss(9.0, held_out=True)}, {"threshold": 1.0, "asked": True}, None,
+         ("no soft test ran that is not held out",)),
+        ({"a": loss(1.0), "b": loss(9.0, held_out=True, threshold=1)}, {}, 1.0,
+         ("1 test above the threshold of the test",)),
+        ({"a": loss(1.0), "b": loss(None, held_out=True)}, {}, 1.0, ("1 test gave no loss",)),
+        # the gap: mean losses of a case, by weight
+        ({"a": loss(1.0), "b": loss(3.0), "c": loss(6.0, held_out=True)}, {"gap": 4.0}, 4.0, ()),
+        ({"a": loss(1.0), "b": loss(3.0), "c": loss(6.0, held_out=True)}, {"gap": 3.5}, 4.0,
+         ("the mean loss of tests held out is 4 above the fitted one: the limit is 3.5",)),
+        ({"a": loss(8.0, cases=4, weight=0.5), "c": loss(2.0, held_out=True)}, {"gap": 0}, 4.0, ()),
+        ({"a": loss(5.0), "c": loss(1.0, held_out=True)}, {"gap": -3.0}, 5.0, ()),
+        ({"a": loss(5.0)}, {"gap": 0.0}, 5.0, ()),
+        ({"a": loss(5.0)}, {"gap": 0.0, "folds": FOLDS}, 5.0,
+         ("the mean loss of folds held out is 0.3 above the fitted one: the limit is 0",)),
         # expected failures do not count
         ({"a": loss(9.0, counts=False), "b": loss(1.0)}, {"threshold": 1}, 1.0, ()),
         ({"a": loss(None, counts=False), "b": loss(1.0)}, {}, 1.0, ()),
