@@ -71,6 +71,7 @@ def set_reader(reader: Reader | None) -> Reader | None:
     return before
 
 
+_ARRAY = np.ndarray
 _FEW = 1000  # nodes up to which a tuple, which hashes fast, is better to have than an array
 
 
@@ -235,7 +236,7 @@ class Tape:
                 return self._traced((primitive.code, args[0], NONE), value)
         self.others[self.count] = (tuple(args), attrs)
         made = self._traced((primitive.code, NONE, NONE), value)
-        if type(value) is np.ndarray and value.base is not None and len(args) == 1:
+        if type(value) is _ARRAY and value.base is not None and len(args) == 1:
             self.views += (ref(made), ref(operand))  # numpy says it shares memory
         return made
 

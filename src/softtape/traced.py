@@ -11,6 +11,7 @@ import operator
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NoReturn, Protocol
+from weakref import ReferenceType, ref
 
 import numpy as np
 
@@ -37,6 +38,8 @@ __all__ = ["Flat", "Recorder", "Traced", "changeable", "plain_operand"]
 __tracebackhide__ = True  # pytest shows the user's line instead
 
 
+_ARRAY = np.ndarray
+_BOUNDS = frozenset({int, type(None)})
 _ORDINARY = frozenset({float, int, bool, np.ndarray, np.float64})
 _np: Any = np  # for calls on traced values, of which numpy's annotations do not know
 
@@ -48,6 +51,8 @@ class Recorder(Protocol):
     constants: list[Any]
     locations: Any
     extend: Callable[[Iterable[int]], None]
+    others: dict[int, tuple[tuple[int, ...], Any]]
+    views: list[ReferenceType[Traced]]
     depth: int
     texts: bool
 
@@ -373,20 +378,46 @@ class Traced:
 
     def __getitem__(self, index: Any) -> Any:
         """Record numpy's indexing; index arrays become operands, a traced mask a guard."""
+        if type(index) is int or (type(index) is slice and _is_static(index)):
+            return self._indexed((index,))
         template: list[Any] = []
         arrays: list[Any] = []
         for part in index if isinstance(index, tuple) else (index,):
-            if type(part) is Traced and part.dtype == np.bool_:
-                part = part._pinned()
-            if part is None or part is Ellipsis or isinstance(part, (int, np.integer)):
+            if type(part) is int or part is None or part is Ellipsis:
                 template.append(part)
             elif isinstance(part, slice):
                 bounds = (part.start, part.stop, part.step)
                 template.append(slice(*(b if b is None else operator.index(b) for b in bounds)))
             else:
+                part = plain_operand(part)
+                if type(part) is Traced and part.dtype == np.bool_:
+                    part = part._pinned()
+                if isinstance(part, (int, np.integer)):
+                    template.append(part)
+                    continue
                 template.append(Slot(len(arrays)))
-                arrays.append(part if type(part) is Traced else np.asarray(part))
+                arrays.append(part)
+        if not arrays:
+            return self._indexed(tuple(template))
         return self._tape.record(getitem, (self, *arrays), {"index": tuple(template)})
+
+    def _indexed(self, index: tuple[Any, ...]) -> Any:
+        """Record an index that is the same whatever the values, as Tape.record does."""
+        value = self._value[index]
+        tape = self._tape
+        tape.extend((getitem.code, NONE, NONE))
+        number = tape.count
+        tape.others[number] = ((self._index,), {"index": index})
+        made = Traced()
+        made._value = value
+        made._tape = tape
+        made._index = number
+        tape.count = number + 1
+        if type(value) is _ARRAY:
+            tape.views += (ref(made), ref(self))  # they share memory
+        if tape.locations is not None:
+            tape.locate(made)
+        return made
 
     # ---- numpy's methods: the function of the same name
 
@@ -437,6 +468,10 @@ class Traced:
         return _np.conjugate(self)
 
     conjugate = conj
+
+
+def _is_static(part: slice) -> bool:
+    return {type(part.start), type(part.stop), type(part.step)} <= _BOUNDS
 
 
 class Flat:
