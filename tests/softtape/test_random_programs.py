@@ -1,9 +1,11 @@
-"""Random programs with loops and branches: value, gradient and Hessian-vector product.
+"""Random programs with loops, branches and in-place changes: value, gradient and Hessian-vector
+product.
 
 A program is drawn from a seed as a list of statements on three-vectors and numbers, and is run by
-a small interpreter in plain Python, so that its loops and branches are Python's own. The default
-run compares dozens of programs with difference quotients; ``pytest -m many`` compares 10,000 of
-them with HIPS autograd.
+a small interpreter in plain Python, so that its loops and branches are Python's own. It changes
+arrays in place, under several names and through views. The default run compares dozens of programs
+with difference quotients; ``pytest -m many`` compares 10,000 of them with HIPS autograd, which
+knows no assignment: for it the interpreter keeps account of names and writes ``np.where``.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import pytest
 
 from softtape import grad, hvp, value_and_grad
 from softtape.engines import Program
+from softtape.patches import following
 from softtape.tape import Tape
 from softtape.transforms import simplify, value_and_gradient
 
@@ -41,7 +44,7 @@ UNARY: dict[str, Operation] = {
     "abs": lambda np, x: np.abs(x),
 }
 VECTOR: dict[str, Operation] = {
-    "flip": lambda np, x: x[::-1],
+    "flip": lambda np, x: x[::-1] * 1.0,
     "cumsum": lambda np, x: np.cumsum(x) / 2,
     "centre": lambda np, x: x - np.mean(x),
     "softmax": lambda np, x: np.exp(x) / np.sum(np.exp(x)),
@@ -78,6 +81,91 @@ SIDES: dict[str, Operation] = {
 }
 
 
+# what a statement assigns to
+PLACES: list[Any] = [
+    0,
+    -1,
+    slice(None),
+    slice(1, None),
+    slice(None, None, -1),
+    slice(None, 2),
+    [2, 0],
+    np.array([True, False, True]),
+    Ellipsis,
+]
+IN_PLACE: dict[str, Operation] = {
+    "=": lambda old, new: new,
+    "+=": lambda old, new: old + new,
+    "-=": lambda old, new: old - new,
+    "*=": lambda old, new: old * new,
+}
+
+
+def change(array: Any, place: Any, sign: str, new: Any, *, through_view: bool) -> None:
+    """Change an array in place as people write it."""
+    if through_view and isinstance(place, slice):
+        array, place = array[place], Ellipsis
+    if sign == "=":
+        array[place] = new
+    elif sign == "+=":
+        array[place] += new
+    elif sign == "-=":
+        array[place] -= new
+    else:
+        array[place] *= new
+
+
+def changed(np: Any, array: Any, place: Any, sign: str, new: Any) -> Any:
+    """The array as it is after a change in place, without one."""
+    numbers = NUMBERS[place] if isinstance(place, list) else NUMBERS[(place,)]
+    spread = np.eye(3)[np.ravel(numbers)]
+    return array * (1 - np.sum(spread, axis=0)) + (
+        np.reshape(IN_PLACE[sign](array[place], new), (-1,)) * np.ones(len(spread)) @ spread
+    )
+
+
+NUMBERS = np.arange(3)
+
+
+def filled(np: Any, x: Any) -> Any:
+    """A loop over the elements of an array that is made first and filled then."""
+    if np is anp:
+        made: Any = [np.sin(x[0])]
+        for i in (1, 2):
+            made.append(made[i - 1] * 0.5 + x[i])
+        return np.stack(made)
+    made = np.zeros(3)
+    made[0] = np.sin(x[0])
+    for i in range(1, len(made)):
+        made[i] = made[i - 1] * 0.5 + x[i]
+    return made
+
+
+class Values(list[Any]):
+    """The values of a program in their order, and which of them are one array by several names."""
+
+    def __init__(self, values: list[Any]) -> None:
+        super().__init__(values)
+        self._first: dict[int, int] = {}  # of several names of one array
+
+    def name(self, number: int) -> None:
+        """Give an array another name."""
+        if np.ndim(self[number]):
+            self._first[len(self)] = self._first.get(number, number)
+        self.append(self[number])
+
+    def rebind(self, number: int, value: Any) -> None:
+        """Let a name stand for something else."""
+        self[number] = value
+
+    def replace(self, number: int, value: Any) -> None:
+        """Let all names of an array stand for something else."""
+        first = self._first.get(number, number)
+        for k in range(len(self)):
+            if self._first.get(k, k) == first:
+                self[k] = value
+
+
 class Drawn:
     """A program drawn from ``seed``: 5 to 60 operations, some of them in loops and branches."""
 
@@ -108,9 +196,15 @@ class Drawn:
                 statements.append(("until", which, self._block(2, depth + 1)))
                 continue
             self._left -= 1
-            if kind < 0.45:
+            if kind < 0.22:
+                statements.append(("name", which))
+            elif kind < 0.26:
+                statements.append(("fill", which))
+            elif kind < 0.36:
+                statements.append(("change", self._draw(IN_PLACE), which))
+            elif kind < 0.52:
                 statements.append(("unary", self._draw(UNARY), which))
-            elif kind < 0.65:
+            elif kind < 0.70:
                 statements.append(("vector", self._draw(VECTOR), which))
             else:
                 statements.append(("binary", self._draw(BINARY), which))
@@ -118,11 +212,11 @@ class Drawn:
 
     def __call__(self, np: Any, x: Any, note: Callable[[Any], None] = lambda _: None) -> Any:
         """Run it at ``x`` with the numpy module given; ``note`` hears of every decision."""
-        values = [x, x[0] * 1.5]
+        values = Values([x * 1.0, x[0] * 1.5])
         self._run(np, self.statements, values, note)
         return sum(np.sum(v * v) for v in values[-4:])
 
-    def _run(self, np: Any, block: list[Statement], values: list[Any], note: Any) -> None:
+    def _run(self, np: Any, block: list[Statement], values: Values, note: Any) -> None:
         for kind, *rest in block:
             if kind == "loop":
                 for _ in range(rest[0]):
@@ -139,11 +233,30 @@ class Drawn:
                         break
                     self._run(np, rest[1], values, note)
                     values.append(values[-1] + 0.4)
+            elif kind == "name":
+                values.name(rest[0][0] % len(values))
+            elif kind == "fill":
+                values.append(filled(np, values[rest[0][0] % len(values)] + NUMBERS))
+            elif kind == "change":
+                self._change(np, *rest, values, note)
             else:
                 values.append(self._operation(np, kind, *rest, values, note))
 
+    def _change(self, np: Any, sign: str, which: Any, values: Values, note: Any) -> None:
+        number = which[0] % len(values)
+        old, other = values[number], values[which[1] % len(values)] + np.zeros(3)
+        if np.ndim(old) == 0:
+            values.rebind(number, IN_PLACE[sign](old, np.tanh(other[0])))
+            return
+        place = PLACES[which[2] % len(PLACES)]
+        new = np.tanh(other)[place] if which[2] % 3 else np.sin(other[1])
+        if np is anp:
+            values.replace(number, changed(np, old, place, sign, new))
+        else:
+            change(old, place, sign, new, through_view=bool(which[1] % 2))
+
     def _operation(
-        self, np: Any, kind: str, name: str, which: Any, values: list[Any], note: Any
+        self, np: Any, kind: str, name: str, which: Any, values: Values, note: Any
     ) -> Any:
         x, y = values[which[0] % len(values)], values[which[1] % len(values)]
         if kind == "vector" or name in ("where", "outer"):  # autograd fails at numbers in these
@@ -212,7 +325,7 @@ def test_programs_against_difference_quotients(seed: int) -> None:
 def test_recorded_programs_keep_to_their_path(seed: int) -> None:
     # the graph of one run, run elsewhere: the same value and gradient, or a broken guard
     program = Drawn(seed)
-    with Tape() as tape:
+    with following(), Tape() as tape:
         graph = tape.graph([program(np, tape.input("x", program.start))])
     run = Program(simplify(value_and_gradient(graph)))
     for size in (0.0, 1e-3, 0.5):
