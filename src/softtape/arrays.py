@@ -51,7 +51,7 @@ class Fresh(np.ndarray):
             return
         if type(self) is Mosaic:
             memory = getattr(obj, "_memory", None)
-            if memory is not None:
+            if memory is not None and self.dtype == obj.dtype:
                 self._memory = memory
         elif type(obj) is Fresh:
             try:
@@ -227,6 +227,33 @@ class Mosaic(Fresh):
         """Return whether some element equals ``item``, under guard."""
         return bool(np.any(self == item))
 
+    @property
+    def real(self) -> Any:
+        """The real part; of complex numbers as it is now, not to be written to in parts."""
+        return self._part("real")
+
+    @real.setter
+    def real(self, value: Any) -> None:
+        self[...] = value + 1j * self.imag if self.dtype.kind == "c" else value
+
+    @property
+    def imag(self) -> Any:
+        """The imaginary part as it is now, not to be written to in parts."""
+        return self._part("imag")
+
+    @imag.setter
+    def imag(self, value: Any) -> None:
+        self[...] = self.real + 1j * value
+
+    def _part(self, name: str) -> Any:
+        if self.dtype.kind != "c" and name == "real":
+            return self[...]
+        made = getattr(self._softtape_current(), name)
+        if type(made) is Traced and type(made._value) is np.ndarray:
+            made = made.copy()
+            made._value.flags.writeable = False
+        return made
+
     # ---- numpy's protocols
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **keywords: Any) -> Any:
@@ -237,6 +264,7 @@ class Mosaic(Fresh):
         where = True
         if outs is not None and method == "__call__":
             where = _operand(keywords.pop("where", True))
+            keywords.pop("axes", None)  # which x @= y gives, as they are by default
         keywords = {key: _operand(value) for key, value in keywords.items()}
         made = getattr(ufunc, method)(*map(_operand, inputs), **keywords)
         if outs is not None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import cmath
 import functools
+import itertools
 import math
 import sys
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ import numpy as np
 from softtape.arrays import Fresh
 from softtape.ops import FUNCTIONS
 from softtape.ops.assignment import CHANGING
+from softtape.refusals import refuse
 from softtape.traced import changeable, plain_operand, stacked
 
 __all__ = ["following"]
@@ -121,10 +123,6 @@ def _arange(*limits: Any, dtype: Any = None, **_: Any) -> Any:
     return made if dtype is None else made.astype(dtype)
 
 
-def _fromiter(values: Any, dtype: Any, count: int = -1, **_: Any) -> Any:
-    return _array(values if count < 0 else values[:count], dtype)
-
-
 _NUMPY: dict[str, Callable[..., Any]] = {
     "array": _array,
     "asarray": _asarray,
@@ -139,7 +137,7 @@ _NUMPY: dict[str, Callable[..., Any]] = {
 
 _MAKERS = (
     *("zeros", "ones", "empty", "eye", "identity", "copy", "logspace", "geomspace", "tri"),
-    *("zeros_like", "ones_like", "empty_like", "full_like", "fromiter", "fromfunction"),
+    *("zeros_like", "ones_like", "empty_like", "full_like", "fromfunction"),
     *("concatenate", "stack", "vstack", "hstack", "column_stack", "tile", "repeat", "diag"),
 )
 """Further makers of arrays, which get traced arguments by numpy's own protocols, if any."""
@@ -218,6 +216,44 @@ def _current(value: Any) -> Any:
     return plain_operand(value) if hasattr(value, "_softtape_current") else value
 
 
+def _fromiter(values: Any, dtype: Any, count: int = -1, **keywords: Any) -> Any:
+    items = list(itertools.islice(values, None if count < 0 else count))
+    if _concerns_us(items):
+        return _array(_current(items), dtype)
+    return _ORIGINAL["fromiter"](items, dtype, count, **keywords)
+
+
+def _ndenumerate(array: Any) -> Any:
+    if _concerns_us(array):
+        array = _current(array)
+        return ((index, array[index]) for index in np.ndindex(np.shape(array)))
+    return _ORIGINAL["ndenumerate"](array)
+
+
+def _nditer(*args: Any, **keywords: Any) -> Any:
+    if _concerns_us(args):
+        refuse("np.nditer", "Loop over positions: for i in np.ndindex(x.shape): x[i].")
+    return _ORIGINAL["nditer"](*args, **keywords)
+
+
+def _vectorized(self: Any, *args: Any, **keywords: Any) -> Any:
+    """Do what np.vectorize does, one element after the other."""
+    if not any(map(_concerns_us, (*args, *keywords.values()))):
+        return _VECTORIZE(self, *args, **keywords)
+    if keywords or self.signature is not None or self.excluded:
+        raise TypeError("np.vectorize under tracing knows arguments by position only")
+    given = np.broadcast_arrays(*map(_current, args))
+    shape = np.shape(given[0])
+    made = [self.pyfunc(*(x[index] for x in given)) for index in np.ndindex(shape)]
+    if made and isinstance(made[0], tuple):
+        return tuple(np.reshape(stacked(list(part)), shape) for part in zip(*made, strict=True))
+    return np.reshape(stacked(made), shape)
+
+
+_ORIGINAL = {name: getattr(np, name) for name in ("fromiter", "ndenumerate", "nditer")}
+_VECTORIZE = np.vectorize.__call__
+
+
 def _replacements() -> Iterator[tuple[Any, str, Any, Any]]:
     """Yield module, name, what stands there and what is to stand there."""
     for name, follow in _MATH.items():
@@ -232,6 +268,10 @@ def _replacements() -> Iterator[tuple[Any, str, Any, Any]]:
     for name in _MAKERS:
         original = getattr(np, name)
         yield np, name, original, _making(original)
+    yield np, "fromiter", np.fromiter, _fromiter
+    yield np, "ndenumerate", np.ndenumerate, _ndenumerate
+    yield np, "nditer", np.nditer, _nditer
+    yield np.vectorize, "__call__", _VECTORIZE, _vectorized
     for original in CHANGING:
         yield np, original.__name__, original, _changing(original)
 

@@ -125,6 +125,7 @@ class Traced:
             for out in outs:
                 changeable(out, f"out= (or an in-place operator) of np.{ufunc.__name__}")
             where = keywords.pop("where", True) if method == "__call__" else True
+            keywords.pop("axes", None)  # which x @= y gives, as they are by default
             return store(outs, getattr(ufunc, method)(*inputs, **keywords), where)
         if "where" in keywords and method == "__call__":
             refuse(f"where= of np.{ufunc.__name__}", "Use np.where(condition, a, b).")

@@ -349,7 +349,7 @@ def _np_tile(A: Any, reps: Any) -> Any:  # noqa: N803 -- numpy's own argument na
     for axis, times in enumerate((1,) * (n - len(reps)) + reps):
         if times != 1:
             a = np.concatenate([a] * times, axis=axis)
-    return a
+    return a.copy() if a is A else a
 
 
 @implements(np.copy)
@@ -375,7 +375,7 @@ def _np_size(a: Any, axis: int | None = None) -> int:
     return int(a.size) if axis is None else int(a.shape[axis])
 
 
-@implements(np.zeros_like)
+@implements(np.zeros_like, np.empty_like)
 def _np_zeros_like(a: Any, dtype: Any = None, shape: Any = None) -> Any:
     return np.zeros(np.shape(a) if shape is None else shape, dtype or a.dtype)
 
