@@ -27,6 +27,7 @@ ORDER = [
     "refusals",
     "_store_format",
     "store",
+    "operands",
     "traced",
     "memory",
     "arrays",

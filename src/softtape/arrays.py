@@ -21,10 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softtape.memory import Memory, address, flat_memory
+from softtape.operands import Flat, stacked
 from softtape.ops import FUNCTIONS
 from softtape.ops.assignment import CHANGING, apply_at, store
 from softtape.refusals import refuse, refuse_function
-from softtape.traced import Flat, Traced, stacked
+from softtape.traced import Traced
 
 __all__ = ["Fresh", "Mosaic", "Mutated", "mutated", "owned"]
 
@@ -177,6 +178,9 @@ class Mosaic(Fresh):
 
     def _softtape_plain(self) -> Any:
         return self._softtape_current()
+
+    def _softtape_record(self, primitive: Any, operands: Sequence[Any], attrs: Any) -> Any:
+        return primitive(*map(_operand, operands), **attrs)
 
     def _where(self) -> NDArray[np.intp]:
         try:

@@ -22,10 +22,10 @@ from typing import Any
 import numpy as np
 
 from softtape.arrays import Fresh
+from softtape.operands import changeable, plain_operand, stacked
 from softtape.ops import FUNCTIONS
 from softtape.ops.assignment import CHANGING
 from softtape.refusals import refuse
-from softtape.traced import changeable, plain_operand, stacked
 
 __all__ = ["following"]
 

@@ -18,11 +18,12 @@ import numpy as np
 
 from softtape.errors import TraceError
 from softtape.graph import CONSTANT, INPUT, Graph
+from softtape.operands import plain_operand
 from softtape.ops import PRIMITIVES
 from softtape.patches import following
 from softtape.refusals import outlived
 from softtape.tape import Tape
-from softtape.traced import Recorder, Traced, plain_operand
+from softtape.traced import Recorder, Traced
 
 __all__ = ["Recorded", "Run", "current", "record", "run"]
 

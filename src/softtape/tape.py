@@ -21,9 +21,10 @@ from softtape.columns import IS_INPUT, NONE, NUMBERS, OTHER, Recording, Rows
 from softtape.errors import TraceError
 from softtape.graph import Graph, Guard
 from softtape.location import Location, user_location
+from softtape.operands import plain_operand
 from softtape.ops import PRIMITIVES, Primitive
 from softtape.refusals import outlived, refuse_constant
-from softtape.traced import Traced, plain_operand
+from softtape.traced import Traced
 
 __all__ = ["Readable", "Reader", "Tape", "Traced", "reading", "set_reader", "stop_gradient"]
 
