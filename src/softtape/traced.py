@@ -477,8 +477,6 @@ def _is_static(part: slice) -> bool:
 # ---- operands: what stands beside a traced value
 
 
-
-
 def _name(function: Callable[..., Any]) -> str:
     return f"{function.__module__}.{function.__name__}".replace("numpy", "np", 1)
 

@@ -375,7 +375,7 @@ def _np_size(a: Any, axis: int | None = None) -> int:
     return int(a.size) if axis is None else int(a.shape[axis])
 
 
-@implements(np.zeros_like, np.empty_like)
+@implements(np.zeros_like)
 def _np_zeros_like(a: Any, dtype: Any = None, shape: Any = None) -> Any:
     return np.zeros(np.shape(a) if shape is None else shape, dtype or a.dtype)
 
