@@ -389,7 +389,7 @@ class Traced:
                 bounds = (part.start, part.stop, part.step)
                 template.append(slice(*(b if b is None else operator.index(b) for b in bounds)))
             else:
-                part = plain_operand(part)
+                part = part if type(part) is Traced else plain_operand(part)
                 if type(part) is Traced and part.dtype == np.bool_:
                     part = part._pinned()
                 if isinstance(part, (int, np.integer)):
