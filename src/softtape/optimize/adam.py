@@ -12,9 +12,9 @@ from softtape.optimize.base import (
     Status,
     grown_scale,
     is_finite,
-    parameter_scale,
     relative_gradient,
     rounding,
+    scale_by_slope,
 )
 
 __all__ = ["Adam", "AdamState"]
@@ -43,7 +43,7 @@ class Adam:
     """Adam (Kingma and Ba, ICLR 2015, algorithm 1) in relative units.
 
     Each variable is measured by its size sᵢ, that of now or that at the start, whichever is larger
-    (see `parameter_scale`), and moves by ``learning_rate`` · sᵢ at most, about. A rate of 0.02 is
+    (see `scale_by_slope`), and moves by ``learning_rate`` · sᵢ at most, about. A rate of 0.02 is
     thus 2 % a step for lengths in metres and in micrometres alike. ε is relative as well: to the
     largest running gradient gᵢ sᵢ. A step may raise L. After ``patience`` steps without a new
     lowest L the rate is halved, and below the working precision the state is final: this is how
@@ -72,7 +72,7 @@ class Adam:
             remaining=relative_gradient(theta, gradient, bounds),
             first=np.zeros_like(theta),
             second=np.zeros_like(theta),
-            scale=parameter_scale(theta, bounds),
+            scale=scale_by_slope(theta, value, gradient, bounds),
             count=0,
             learning_rate=self.learning_rate,
             lowest=value,

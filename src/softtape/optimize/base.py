@@ -23,12 +23,15 @@ __all__ = [
     "parameter_scale",
     "relative_gradient",
     "rounding",
+    "scale_by_slope",
 ]
 
 Floats = NDArray[np.float64]
 
 _EPS = float(np.finfo(np.float64).eps)
 _NOTHING = 1e-100  # a size that tells nothing
+_LEAST_CHANGE = 1e-4  # of L, that a variable of unknown size is allowed
+_MOST_SIZE = 1e9  # of a variable whose size is guessed, compared with 1 and the others
 _ONE_UNIT = 100.0  # of an array: how far the quartile of its elements may lie below their mean
 
 
@@ -223,7 +226,33 @@ def parameter_scale(theta: Floats, bounds: Bounds) -> Floats:
     square, unless they differ so much that they must be of different units.
     """
     size = _sizes(theta, bounds)
-    size = np.where(size > _NOTHING, size, 1.0)
+    return _within(np.where(size > _NOTHING, size, 1.0), bounds)
+
+
+def scale_by_slope(theta: Floats, value: float, gradient: Floats, bounds: Bounds) -> Floats:
+    """Return the size of each variable, shape (n,), as `parameter_scale` does, also from 0.
+
+    Where the value is 0, the size is what changes L, to first order, as much as most variables
+    of known size do when they change by theirs; without any of those, as much as L itself. So
+    the unit of such a variable does not matter either.
+    """
+    size = _sizes(theta, bounds)
+    unknown = ~(size > _NOTHING)
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        slope = np.abs(gradient)
+        for place in bounds.arrays:
+            slope[place] = np.sqrt(np.mean(slope[place] ** 2))
+        changes = (slope * size)[~unknown]
+        changes = changes[np.isfinite(changes) & (changes > 0)]
+        typical = float(np.median(changes)) if changes.size else abs(value)
+        guess = max(typical, _LEAST_CHANGE * abs(value)) / slope
+    # at a point of symmetry the slope is zero but for rounding, and tells nothing
+    usable = (guess > 0) & (guess < _MOST_SIZE * max(1.0, float(np.max(size))))
+    size[unknown] = np.where(usable, guess, 1.0)[unknown]
+    return _within(size, bounds)
+
+
+def _within(size: Floats, bounds: Bounds) -> Floats:
     width = bounds.upper - bounds.lower
     return np.where(width > 1e-8 * size, np.minimum(size, width), size)
 

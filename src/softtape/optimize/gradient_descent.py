@@ -11,9 +11,9 @@ from softtape.optimize.base import (
     State,
     Status,
     is_finite,
-    parameter_scale,
     relative_gradient,
     rounding,
+    scale_by_slope,
 )
 from softtape.optimize.line_search import Rise
 
@@ -41,7 +41,7 @@ class GradientDescent:
     """Gradient descent: θ ← P(θ - η s² ∇L), P the projection onto the bounds.
 
     This is descent along the gradient where each variable is measured by its size sᵢ at the start
-    (`parameter_scale`), so that its unit does not matter. After a step that lowers L,
+    (`scale_by_slope`), so that its unit does not matter. After a step that lowers L,
     η ← η · ``growth``; where L would not fall (or not be finite), η ← η · ``shrink`` and the step
     is tried again from the same θ. The first η changes no variable by more than the fraction
     ``first_change`` of its size. The method is Cauchy's (1847); the two factors are the «bold
@@ -60,7 +60,7 @@ class GradientDescent:
     def start(self, objective: Objective, theta: Floats, bounds: Bounds) -> GradientDescentState:
         """Evaluate ``theta``, shape (n,), and choose the first step size."""
         value, gradient = objective.value_and_gradient(theta)
-        scale = parameter_scale(theta, bounds)
+        scale = scale_by_slope(theta, value, gradient, bounds)
         with np.errstate(over="ignore", invalid="ignore"):
             change = np.max(np.abs(gradient) * scale, initial=0.0)
         usable = np.isfinite(change) and change > 0

@@ -12,9 +12,9 @@ from softtape.optimize.base import (
     State,
     Status,
     grown_scale,
-    parameter_scale,
     relative_gradient,
     rounding,
+    scale_by_slope,
 )
 from softtape.optimize.line_search import Point, search
 
@@ -68,7 +68,7 @@ class LBFGS:
             remaining=relative_gradient(theta, gradient, bounds),
             moves=empty,
             changes=empty,
-            scale=parameter_scale(theta, bounds),
+            scale=scale_by_slope(theta, value, gradient, bounds),
         )
 
     def step(self, objective: Objective, bounds: Bounds, state: LBFGSState) -> LBFGSState:

@@ -11,9 +11,9 @@ from softtape.optimize.base import (
     State,
     Status,
     is_finite,
-    parameter_scale,
     relative_gradient,
     rounding,
+    scale_by_slope,
 )
 from softtape.optimize.line_search import Rise
 
@@ -45,7 +45,7 @@ class Momentum:
     """Nesterov's accelerated gradient: y = θ + β (θ - θ₋₁), θ ← P(y - η s² ∇L(y)).
 
     β = (t - 1)/t₊ with t₊ = (1 + √(1 + 4t²))/2, t = 1 at first (Nesterov, Soviet Mathematics
-    Doklady 27, 1983); s are the variables' sizes at the start (`parameter_scale`), P the projection
+    Doklady 27, 1983); s are the variables' sizes at the start (`scale_by_slope`), P the projection
     onto the bounds. η · ``shrink`` is tried again where L is not below what a parabola of curvature
     1/η allows (Beck and Teboulle, SIAM J. Imaging Sciences 2, 2009), and η grows by ``growth``
     after each step. A step that raises L is taken back and t starts at 1 again (O'Donoghue and
@@ -64,7 +64,7 @@ class Momentum:
     def start(self, objective: Objective, theta: Floats, bounds: Bounds) -> MomentumState:
         """Evaluate ``theta``, shape (n,), and choose the first step size."""
         value, gradient = objective.value_and_gradient(theta)
-        scale = parameter_scale(theta, bounds)
+        scale = scale_by_slope(theta, value, gradient, bounds)
         with np.errstate(over="ignore", invalid="ignore"):
             change = np.max(np.abs(gradient) * scale, initial=0.0)
         usable = np.isfinite(change) and change > 0

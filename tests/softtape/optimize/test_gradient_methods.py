@@ -64,14 +64,15 @@ def test_convergence_without_any_limit(name, smooth):
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_units_of_a_millionth_beside_a_million(name, smooth):
+@pytest.mark.parametrize("start", [(1.0, 1.0), (0.0, 0.0), (0.0, 1.0)])
+def test_units_of_a_millionth_beside_a_million(name, start, smooth):
     unit = np.array([1e-6, 1e6])
 
     def residual(b):
         return b / unit - np.array([2.0, 3.0])
 
     objective = smooth(lambda b: float(np.sum(residual(b) ** 2)), lambda b: 2 * residual(b) / unit)
-    result = fit(objective, unit, name, threshold=1e-10, max_steps=3000)
+    result = fit(objective, unit * start, name, threshold=1e-10, max_steps=3000)
     assert result.status is Status.THRESHOLD
     assert result.theta / unit == pytest.approx([2.0, 3.0], abs=1e-4)
 
