@@ -25,6 +25,7 @@ ORDER = [
     "ops",
     "columns",
     "refusals",
+    "libraries",
     "_store_format",
     "store",
     "operands",

@@ -18,6 +18,7 @@ import numpy as np
 from softtape.columns import NONE, NUMBERS
 from softtape.errors import TraceError
 from softtape.graph import shape_of
+from softtape.libraries import library_ufunc
 from softtape.location import user_location
 from softtape.operands import Flat, changeable, holds_traced, plain_operand, stacked
 from softtape.ops import FUNCTIONS, PRIMITIVES, SEQUENCES, Primitive
@@ -132,9 +133,7 @@ class Traced:
         if method == "__call__" and not keywords:
             # a.clip(t) on a plain array a calls a ufunc of that name, which numpy does not export
             known = FUNCTIONS.get(np.clip if ufunc.__name__ == "clip" else ufunc)
-            if known is None:
-                refuse_function(f"np.{ufunc.__name__}")
-            result = known(*inputs)
+            result = (known or library_ufunc(ufunc))(*inputs)
             return result if dtype is None else result.astype(dtype)
         made = ufunc_method(ufunc, method, inputs, keywords)
         if made is NotImplemented:

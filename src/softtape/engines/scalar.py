@@ -64,6 +64,8 @@ def suits(graph: Graph) -> bool:
     """Whether every node is a number, and every operation one the interpreter knows."""
     nodes = Recording.of(graph.nodes)
     codes = nodes.columns.codes
+    if np.max(codes, initial=0) >= _TABLE.size:
+        return False  # operations of a library, registered later
     return (
         not any(map(np.shape, graph.start.values()))
         and not nodes.others

@@ -19,6 +19,7 @@ from softtape.ops import (
     reductions,
     series,
     shaping,
+    special,
     statistics,
 )
 from softtape.ops.registry import (
@@ -29,6 +30,7 @@ from softtape.ops.registry import (
     SEQUENCES,
     Kind,
     Primitive,
+    foreign,
 )
 
 __all__ = [
@@ -45,6 +47,7 @@ __all__ = [
     "decompositions",
     "elementwise",
     "fft",
+    "foreign",
     "indexing",
     "linalg",
     "making",
@@ -57,5 +60,6 @@ __all__ = [
     "reductions",
     "series",
     "shaping",
+    "special",
     "statistics",
 ]

@@ -10,9 +10,11 @@ expresses it by primitives.
 from __future__ import annotations
 
 import enum
+import importlib
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
+from types import MappingProxyType, ModuleType
 from typing import Any, NoReturn, TypeAlias, TypeVar
 
 __all__ = [
@@ -23,7 +25,9 @@ __all__ = [
     "SEQUENCES",
     "Kind",
     "Primitive",
+    "foreign",
     "implements",
+    "library",
     "primitive",
     "refuses",
 ]
@@ -90,7 +94,17 @@ class Primitive:
         return self.vjps[i] if i < len(self.vjps) else None
 
 
-_PRIMITIVES: dict[str, Primitive] = {}
+class _Primitives(dict[str, Primitive]):
+    def __missing__(self, name: str) -> Primitive:
+        """Load the library a name belongs to: a graph may come from another process."""
+        library = name.rpartition(".")[0]
+        if library not in _LIBRARIES:
+            raise KeyError(name)
+        _load(library, importlib.import_module(library))
+        return self[name]
+
+
+_PRIMITIVES = _Primitives()
 _BY_CODE: list[Primitive] = []
 _FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {}
 _SEQUENCES: dict[Callable[..., Any], tuple[int, ...]] = {}
@@ -111,6 +125,36 @@ their first arguments, how many levels of such lists it nests."""
 
 REFUSED: Mapping[Callable[..., Any], str] = MappingProxyType(_REFUSED)
 """Functions that stop under tracing, and why, with what to write instead."""
+
+
+Known: TypeAlias = Mapping[Callable[..., Any], Callable[..., Any]]
+_LIBRARIES: dict[str, Callable[[ModuleType], Known]] = {}
+_FOREIGN: dict[Callable[..., Any], Callable[..., Any]] = {}
+
+
+def library(name: str) -> Callable[[Callable[[ModuleType], Known]], None]:
+    """Decorate what registers rules for a library, and returns the functions it then knows.
+
+    It is called with the library's module, once, when the program first calls one of its
+    functions: nothing here imports a library that the program does not use.
+    """
+
+    def register(load: Callable[[ModuleType], Known]) -> None:
+        _LIBRARIES[name] = load
+
+    return register
+
+
+def _load(name: str, module: ModuleType) -> None:
+    _FOREIGN.update(_LIBRARIES.pop(name)(module))
+
+
+def foreign(function: Callable[..., Any]) -> Callable[..., Any] | None:
+    """Return what :data:`FUNCTIONS` would, for a function of a library that is not numpy."""
+    for name in [*_LIBRARIES]:
+        if name in sys.modules:
+            _load(name, sys.modules[name])
+    return _FOREIGN.get(function)
 
 
 def primitive(

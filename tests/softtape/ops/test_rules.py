@@ -107,6 +107,7 @@ def test_every_primitive_with_a_rule_is_recorded_by_some_row() -> None:
 
         collect()
     wanted = {name for name, p in PRIMITIVES.items() if p.kind is not Kind.CONSTANT}
+    wanted = {name for name in wanted if not name.startswith("scipy.")}  # see test_special.py
     wanted -= {"call", "adjugate", "i1"}  # see test_custom.py; derivatives of det and i0
     assert wanted <= recorded, wanted - recorded
 
