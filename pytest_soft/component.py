@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,8 +15,10 @@ from pytest_soft.values import Groups, as_declared, set_values
 from softtape import SoftError
 from softtape.objective import Layout, Objective, ShapeOfProblemChanged, Term
 from softtape.optimize import Bounds, Progress, Status, choose, minimize
-from softtape.optimize.multistart import Basin, lower_elsewhere
-from softtape.statistics.profiles import Interval, profile_interval
+
+if TYPE_CHECKING:
+    from softtape.optimize.multistart import Basin
+    from softtape.statistics.profiles import Interval
 
 __all__ = ["Component", "layout_of"]
 
@@ -217,6 +219,8 @@ class Component:
         done = self.status is not None and self.status.converged
         if not (done and self.after > 0 and not self.basins):
             return None
+        from softtape.optimize.multistart import lower_elsewhere
+
         layout = self._problem.layout
         bounds = _bounds(self._groups, layout)
         try:
@@ -230,6 +234,8 @@ class Component:
 
     def profile(self, place: int, error: float, dof: int) -> Interval:
         """Return the 95 % confidence interval of one element of θ by profile."""
+        from softtape.statistics.profiles import profile_interval
+
         layout = self._problem.layout
         with np.errstate(all="ignore"):
             return profile_interval(

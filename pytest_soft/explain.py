@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,7 +14,9 @@ from pytest_soft.meaning import Meaning
 from pytest_soft.solve import Solution
 from pytest_soft.summary import FitSummary, ParamChange
 from pytest_soft.values import Groups
-from softtape.optimize.multistart import Basin
+
+if TYPE_CHECKING:
+    from softtape.optimize.multistart import Basin
 
 __all__ = ["explain"]
 

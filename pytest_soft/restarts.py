@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from softtape.objective import Objective
 from softtape.optimize import Bounds, Optimizer, Progress, Result, Status, minimize
-from softtape.optimize.multistart import Basin, multistart
+
+if TYPE_CHECKING:
+    from softtape.optimize.multistart import Basin
 
 __all__ = ["Minimize", "minimize_from_many"]
 
@@ -42,8 +44,21 @@ def minimize_from_many(
     """Minimise 𝓛 from ``theta`` and from ``restarts`` further starts.
 
     The limits are on all of it together. Returns the best result, its counts those of all
-    descents, and the basins found, lowest first.
+    descents, and the basins found, lowest first; none where there was but one start.
     """
+    if not restarts:
+        return minimize(
+            problem,
+            theta,
+            optimizer=optimizer,
+            bounds=bounds,
+            threshold=threshold,
+            max_steps=max_steps,
+            timeout=timeout,
+            callback=callback,
+        ), ()
+    from softtape.optimize.multistart import multistart
+
     run = _Run(problem, optimizer, bounds, threshold, max_steps, timeout, callback, minimize)
     basins: Sequence[Basin] = ()
     try:

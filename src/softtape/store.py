@@ -10,7 +10,6 @@ import hashlib
 import io
 import math
 import os
-import secrets
 import stat
 from collections.abc import Collection, Mapping
 from contextlib import suppress
@@ -377,7 +376,7 @@ def _replace(path: Path, content: bytes) -> None:
     target = path.resolve()  # so that a symbolic link stays one
     old = target.stat() if target.exists() else None
     _refuse_read_only(path, target, old)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    temporary = target.with_name(f".{target.name}.{os.getpid()}-{os.urandom(4).hex()}.tmp")
     try:
         _write_through(temporary, content, old)
         temporary.replace(target)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 __all__ = ["in_threads", "threads_to_use"]
 
@@ -24,6 +27,8 @@ def threads_to_use() -> int:
 @cache
 def _pool() -> ThreadPoolExecutor:
     """Return the threads beside the caller's; what is worth a thread releases the GIL."""
+    from concurrent.futures import ThreadPoolExecutor
+
     return ThreadPoolExecutor(thread_name_prefix="softtape")
 
 
@@ -43,6 +48,8 @@ def in_threads(count: int, tasks: int, run: Callable[[int, int], None]) -> None:
         for task in range(tasks):
             run(0, task)
         return
+    from concurrent.futures import wait
+
     left = deque(range(tasks))
 
     def take() -> int | None:

@@ -6,6 +6,8 @@ one variable drawn again, which is how a minimum among exponentially many is fou
 variables hardly interact. Of a handful of candidates the one with the lowest loss is taken.
 """
 
+from __future__ import annotations  # np.random, which annotations name, is imported where used
+
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 

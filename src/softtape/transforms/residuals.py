@@ -81,8 +81,9 @@ def _shapes(graph: Graph) -> Sequence[tuple[int, ...]]:
     """Return the shape of each node; without running a long tape of scalars again."""
     nodes = Recording.of(graph.nodes)
     if not any(map(shape_of, [*graph.start.values(), *nodes.unusual()])):
-        codes = np.unique(nodes.columns.codes)
-        if all(BY_CODE[c].kind in _BY_ELEMENT for c in codes[codes > IS_INPUT]):
+        codes = nodes.columns.codes
+        used = np.flatnonzero(np.bincount(codes[codes > IS_INPUT])).tolist()  # unique imports np.ma
+        if all(BY_CODE[c].kind in _BY_ELEMENT for c in used):
             return [()] * len(nodes)
     with np.errstate(all="ignore"):
         return [shape_of(v) for v in replay(graph, graph.start)]
