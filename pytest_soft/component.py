@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pytest_soft.figures import figures_of
 from pytest_soft.goal import Goal
 from pytest_soft.meaning import Meaning, meaning_of
 from pytest_soft.restarts import Minimize, minimize_from_many
@@ -210,6 +211,24 @@ class Component:
         with np.errstate(all="ignore"), problem.known_paths_only():
             bounds = _bounds(self._groups, layout)
             return meaning_of(problem, layout.pack(self.values), bounds, names)
+
+    def figures(self, names: Sequence[str]) -> dict[str, Any] | None:
+        """Return what a page draws of the fit, or None where nothing was fitted.
+
+        Parameters
+        ----------
+        names
+            What to call the elements of θ.
+        """
+        layout, problem = self._problem.layout, self._problem
+        if not self.started:
+            return None
+        try:
+            with np.errstate(all="ignore"), problem.known_paths_only():
+                theta, bounds = layout.pack(self.values), _bounds(self._groups, layout)
+                return figures_of(problem, theta, self._began, bounds, names)
+        except ShapeOfProblemChanged:
+            return None
 
     def elsewhere(self, seed: int) -> Mapping[str, Any] | None:
         """Return values of the Params with a lower 𝓛 than was reached, if a few probes find any.

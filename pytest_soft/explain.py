@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pytest_soft.component import Component
+from pytest_soft.figures import by_function
 from pytest_soft.meaning import Meaning
 from pytest_soft.solve import Solution
 from pytest_soft.summary import FitSummary, ParamChange
@@ -24,7 +25,13 @@ _MOST = 5
 
 
 def explain(
-    summary: FitSummary, solution: Solution, groups: Groups, *, seed: int = 0, profile: bool = False
+    summary: FitSummary,
+    solution: Solution,
+    groups: Groups,
+    *,
+    seed: int = 0,
+    profile: bool = False,
+    figures: bool = False,
 ) -> None:
     """Add standard errors to the Params of ``summary``, and notes on what stands out.
 
@@ -40,6 +47,8 @@ def explain(
         Of the probes for a lower loss elsewhere.
     profile
         Find confidence intervals by profile.
+    figures
+        Keep what a page draws.
     """
     errors: dict[str, tuple[float, tuple[float, float]]] = {}
     for component in solution.components:
@@ -51,6 +60,10 @@ def explain(
             for name in _elements(groups[key][0].name, groups[key][0].shape)
         ]
         summary.notes += _on_basins(component, groups, seed)
+        drawn = component.figures(names) if figures else None
+        if drawn is not None:
+            tests = [term.name for term in component.terms]
+            summary.figures.append({**drawn, **by_function(tests, drawn["sensitivity"])})
         meaning = component.meaning(names)
         if meaning is None:
             continue

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,9 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pytest_soft.account import change_of, component_fits
 from pytest_soft.asserts import limit_of
 from pytest_soft.collect import Options
-from pytest_soft.component import Component
 from pytest_soft.explain import explain
 from pytest_soft.folds import fit_folds
 from pytest_soft.goal import Goal
@@ -25,11 +24,11 @@ from pytest_soft.journal import Journal
 from pytest_soft.keep import Keeping, keep, relative
 from pytest_soft.repeat import run_again
 from pytest_soft.solve import FitProgress, Solution, solve, without_slope
-from pytest_soft.summary import ComponentFit, FitSummary, ParamChange, Trouble
+from pytest_soft.summary import FitSummary, Trouble
 from pytest_soft.trace import TraceFailure, Traces, first_non_finite
 from pytest_soft.values import Groups, group_by_key, set_values
 from pytest_soft.verdict import TestLoss
-from softtape import Param, SoftError, store
+from softtape import SoftError, store
 from softtape.errors import ParamWarning
 from softtape.graph import CONSTANT, Graph
 from softtape.optimize import WITHOUT_GRADIENT, Status
@@ -86,6 +85,8 @@ class Fit:
         Where the fitted values go.
     profile
         Find confidence intervals by profile.
+    figures
+        Keep what a page draws.
     callback
         Called after each step of the optimizer.
     journal
@@ -105,6 +106,7 @@ class Fit:
         seed: int = 0,
         keeping: Keeping = Keeping(),  # noqa: B008 -- plain data
         profile: bool = False,
+        figures: bool = False,
         callback: Callable[[FitProgress], None] | None = None,
         journal: Journal | None = None,
         resume: bool = False,
@@ -116,6 +118,7 @@ class Fit:
         self._seed = seed
         self._keeping = keeping
         self._profile = profile
+        self._figures = figures
         self._callback = callback
         self._journal = journal or Journal(goal)
         self._resume = resume
@@ -313,9 +316,9 @@ class Fit:
         summary.retraces = solution.retraces
         summary.alone = dict(solution.alone)
         summary.params = [
-            _change(params[0], old[key], solution.values[key]) for key, params in groups.items()
+            change_of(params[0], old[key], solution.values[key]) for key, params in groups.items()
         ]
-        summary.components = _component_fits(solution)
+        summary.components = component_fits(solution)
         summary.interrupted = solution.status is Status.INTERRUPTED
         self._report_failures(solution)
         plain = [term.name for term in terms if not term.traced]
@@ -341,7 +344,14 @@ class Fit:
         if unreached:
             summary.notes.append("reached by no selected soft test: " + ", ".join(unreached))
         if not summary.interrupted:
-            explain(summary, solution, groups, seed=self._seed, profile=self._profile)
+            explain(
+                summary,
+                solution,
+                groups,
+                seed=self._seed,
+                profile=self._profile,
+                figures=self._figures,
+            )
         set_values(groups, solution.values)  # a test may have run elsewhere
 
     def _without_slope(
@@ -513,62 +523,6 @@ def _unreached(reached: set[str]) -> list[str]:
         if key not in reached:
             found[key] = name
     return list(found.values())
-
-
-def _component_fits(solution: Solution) -> list[ComponentFit]:
-    """Return what happened in each component, its Params by names that tell them apart."""
-    groups = group_by_key(key for c in solution.components for key in c.values)
-    shared = Counter(params[0].name for params in groups.values())
-    names = {
-        key: p[0].name if shared[p[0].name] == 1 else f"{Path(p[0].file or '').stem}.{p[0].name}"
-        for key, p in groups.items()
-    }
-    return [
-        ComponentFit(
-            params=[names[key] for key in component.values],
-            tests=[term.name for term in component.terms],
-            before=component.before,
-            after=component.after,
-            end=_end(component),
-            outcome=component.status.sentence if component.status else "",
-            optimizer=component.optimizer,
-            reason=component.reason,
-            steps=component.steps,
-            evaluations=component.evaluations,
-            retraces=component.retraces,
-        )
-        for component in solution.components
-    ]
-
-
-def _end(component: Component) -> str:
-    if component.status is Status.THRESHOLD:
-        return "threshold"
-    if component.status is not None:
-        return component.status.sentence.partition(":")[0]
-    return "failed" if component.error else "not begun"
-
-
-def _change(param: Param, old: Any, new: Any) -> ParamChange:
-    before = np.full(param.shape, np.nan) if old is None else old
-    new = np.asarray(new)
-    difference = np.asarray(new, float) - np.asarray(before, float)
-    number = not param.shape
-    lower, upper = param.bounds
-    return ParamChange(
-        name=param.name,
-        file=relative(Path(param.file or "<interactive>")),
-        shape=param.shape,
-        old=float(old) if number and old is not None else None,
-        new=float(new) if number else None,
-        change=_root_mean_square(difference) if difference.size else 0.0,
-        at_bound=bool(np.any((new == lower) | (new == upper))),
-    )
-
-
-def _root_mean_square(array: Any) -> float:
-    with np.errstate(over="ignore"):
-        return float(np.sqrt(np.mean(array**2)))
 
 
 def _brief(value: Any) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from pytest_soft import workers
+from pytest_soft.figures import Curve
 from pytest_soft.fit import Fit
 from pytest_soft.goal import Goal
 from pytest_soft.journal import Journal
@@ -100,6 +101,7 @@ class Fitting:
             self._optimizers,
         )
         worker = getattr(config, "workerinput", None)
+        drawn, curve = config.getoption("soft_html") is not None, Curve()
         with Progress.on(config) as progress:
             fit = Fit(
                 session,
@@ -112,12 +114,16 @@ class Fitting:
                     source=settings.write == "source",
                 ),
                 profile=settings.profile,
-                callback=_reporting(config, progress),
+                figures=drawn,
+                callback=_reporting(config, progress, curve),
                 journal=Journal(goal, partial(_checkpoint, config)),
                 resume=settings.resume,
                 kfold=settings.kfold,
             )
             run.fit = fit.run()
+        if drawn and run.fit.after is not None:
+            curve.end(run.fit.after)
+            run.fit.curve = curve.points
         self._fit_done = fit
         folder = workers.shared_folder(config)
         if folder is not None:
@@ -150,15 +156,18 @@ class Fitting:
             run.fit = FitSummary.from_dict(said)
 
 
-def _reporting(config: pytest.Config, show: Progress) -> Callable[[FitProgress], None]:
+def _reporting(
+    config: pytest.Config, show: Progress, curve: Curve
+) -> Callable[[FitProgress], None]:
     """Return what is called after each step: shows it, and calls our hook if anybody listens."""
     hook = config.hook.pytest_soft_step
-    if not hook.get_hookimpls():
-        return show
+    heard = bool(hook.get_hookimpls())
 
     def report(progress: FitProgress) -> None:
         show(progress)
-        hook(config=config, progress=progress)
+        curve.add(progress.best_value)
+        if heard:
+            hook(config=config, progress=progress)
 
     return report
 

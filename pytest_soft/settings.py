@@ -33,7 +33,10 @@ _NAMES = {
     "seed": ("int", "N", "fixes all randomness (default 0)"),
     "write": ("string", "WHERE", "where fitted values go: store (default), or source"),
 }
-_REPORTS = {"json": "the verdict, the losses and the fit, as data (docs/report.schema.json)"}
+_REPORTS = {
+    "json": "the verdict, the losses and the fit, as data (docs/report.schema.json)",
+    "html": "the same as a page for people, with figures; it needs no network",
+}
 STEP_SUMMARY = "GITHUB_STEP_SUMMARY"
 """The variable that names the file from which GitHub Actions takes the summary of a step."""
 

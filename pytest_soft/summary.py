@@ -165,6 +165,10 @@ class FitSummary:
         What went wrong; if there is any, the fit failed.
     interrupted
         Whether it was stopped from the keyboard.
+    curve
+        Steps and the best 𝓛 after them, if a page was asked for.
+    figures
+        What it draws of each component (see :mod:`pytest_soft.figures`).
     precision
         Relative difference between the loss of a test on the tape and on plain numbers
         that rounding explains.
@@ -197,6 +201,8 @@ class FitSummary:
     notes: list[str] = field(default_factory=list)
     troubles: list[Trouble] = field(default_factory=list)
     interrupted: bool = False
+    curve: list[tuple[int, float]] = field(default_factory=list)
+    figures: list[dict[str, Any]] = field(default_factory=list)
     precision: float = 1e-9
     resumed: int | None = None
     repeated: list[str] = field(default_factory=list)

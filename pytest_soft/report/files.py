@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from pytest_soft.report.data import run_data
+from pytest_soft.report.html import page
 from pytest_soft.report.junit import add_to_junit
 from pytest_soft.report.markdown import markdown
 from pytest_soft.run import Run
@@ -24,7 +25,7 @@ def _json(data: Mapping[str, Any]) -> str:
     return json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-_FORMATS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {"json": _json}
+_FORMATS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {"json": _json, "html": page}
 
 
 def write_reports(session: pytest.Session, run: Run, verdict: Verdict) -> None:
