@@ -274,7 +274,7 @@ def test_two_runs_ask_for_the_same_points(name, rosenbrock, squares):
     again = squares(rosenbrock.residuals)
     fit(rosenbrock, name=name, max_steps=40)
     fit(again, name=name, max_steps=40)
-    assert len(rosenbrock.asked) > 40
+    assert len(rosenbrock.asked) >= 40
     assert [a.tobytes() for a in rosenbrock.asked] == [b.tobytes() for b in again.asked]
 
 
