@@ -29,6 +29,7 @@ ORDER = [
     "_store_format",
     "store",
     "operands",
+    "operators",
     "traced",
     "memory",
     "arrays",

@@ -52,13 +52,13 @@ class InnerTape(Tape):
         """Refuse further recording, and let go of what was kept."""
         super().close()
         # tape and values refer to each other: memory would wait for the garbage collector
-        self.inputs, self.kept, self.around = {}, {}, {}
+        self.kept, self.around = {}, {}
 
     def taken_in(self, operand: Any) -> Any:
         """Return a value of a tape around this one as an input of this one."""
         if type(operand) is not Traced or operand._tape is self:
             return operand
-        if operand._tape.extend is outlived:
+        if operand._tape.closed:
             outlived()
         key = f"around {id(operand._tape)}:{operand._index}"
         self.around.setdefault(

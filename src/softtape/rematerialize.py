@@ -208,7 +208,7 @@ class _Part:
         ]
         made = compute(given, seeds)
         graph = simplify(tape.graph(made))
-        tape.inputs.clear()  # they and the tape refer to each other
+        tape.close()
         return _Part(graph, made)
 
 

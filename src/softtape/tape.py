@@ -8,9 +8,9 @@ integer, the answer is recorded as a guard.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, NoReturn, Protocol, Self
 from weakref import ReferenceType, ref
 
 import numpy as np
@@ -72,6 +72,15 @@ def set_reader(reader: Reader | None) -> Reader | None:
     return before
 
 
+class _Outlived(list[int]):
+    """In place of a closed tape's list of rows: a value that outlives its run raises when used."""
+
+    def __iadd__(self, row: Any) -> NoReturn:  # type: ignore[misc]
+        outlived()
+
+
+_OUTLIVED = _Outlived()
+
 _ARRAY = np.ndarray
 _FEW = 1000  # nodes up to which a tuple, which hashes fast, is better to have than an array
 
@@ -95,12 +104,13 @@ class Tape:
     __slots__ = (
         "_arrays",
         "_before",
+        "_given",
         "_reads",
         "_start",
         "constants",
         "count",
         "depth",
-        "extend",
+        "growing",
         "guards",
         "inputs",
         "locations",
@@ -116,20 +126,19 @@ class Tape:
         self._start = start
         self._reads: dict[int, tuple[Readable, Traced]] = {}
         self.rows: list[int] = []
-        self.extend: Callable[[Iterable[int]], None] = self.rows.extend
+        self.growing = self.rows  # where operations write; nothing can once the tape is closed
         self.count = 0  # of the nodes
         self.constants: list[Any] = []
         self.others: dict[int, tuple[tuple[int, ...], Any]] = {}
         self.guards: list[Guard] = []
-        self.inputs: dict[str, Traced] = {}
+        self.inputs: dict[str, int] = {}
         self.start: dict[str, Any] = {}
         self.locations: dict[int, tuple[Location, Any]] | None = {} if locate else None
+        self._given: dict[str, Traced] = {}  # the inputs; they and the tape refer to each other
         self._arrays: dict[int, tuple[Any, Any, int]] = {}
         self.views: list[ReferenceType[Traced]] = []  # and what they are views of
         self._before: Reader | None = None
-        self.texts = (
-            False  # whether a text was made of a value, which says nothing of where it goes
-        )
+        self.texts = False  # whether a text was made of a value, which says nothing of its way
         self.depth = 0  # how many derivatives it lies inside of
 
     def __enter__(self) -> Self:
@@ -150,11 +159,17 @@ class Tape:
             raise error.__cause__ from None  # numpy hides it where a[0] = traced calls float()
 
     def close(self) -> None:
-        """Refuse further recording: a value that outlives its run raises when it is used."""
-        self.extend = outlived
+        """Refuse further recording."""
+        self.growing = _OUTLIVED
+        self._given.clear()
         self._arrays.clear()
         self._reads.clear()
         self.views.clear()
+
+    @property
+    def closed(self) -> bool:
+        """Whether the run has ended."""
+        return self.growing is _OUTLIVED
 
     def read(self, param: Readable, /) -> Traced:
         """Return the input that stands for ``param`` (see :class:`Reader`)."""
@@ -172,10 +187,10 @@ class Tape:
 
     def input(self, key: str, value: Any) -> Traced:
         """Return the input named ``key``, made on first use with ``value``."""
-        known = self.inputs.get(key)
+        known = self._given.get(key)
         if known is None:
-            known = self.inputs[key] = self._traced((IS_INPUT, NONE, NONE), value)
-            self.start[key] = value
+            self.inputs[key], self.start[key] = self.count, value
+            known = self._given[key] = self._traced((IS_INPUT, NONE, NONE), value)
         return known
 
     def constant(self, value: Any) -> int:
@@ -201,7 +216,8 @@ class Tape:
         return number
 
     def _constant(self, code: int, value: Any) -> int:
-        self.extend((code, NONE, NONE))
+        rows = self.growing
+        rows += (code, NONE, NONE)
         self.constants.append(value)
         number = self.count
         self.count = number + 1
@@ -245,7 +261,7 @@ class Tape:
         """Return the array that stands for ``value`` from now on, since it changes in place."""
         alive = {id(t): t for view in self.views if (t := view()) is not None}
         self.views = [ref(t) for t in alive.values()]
-        return mutated(value, alive.values(), self.inputs.values())
+        return mutated(value, alive.values(), self._given.values())
 
     def _across(
         self, primitive: Primitive, operands: Sequence[Any], attrs: dict[str, Any] | None
@@ -257,7 +273,7 @@ class Tape:
         operands = [o if type(o) is Traced else plain_operand(o) for o in operands]
         tapes = [o._tape for o in operands if type(o) is Traced]
         inner = max(tapes, key=lambda tape: tape.depth)
-        if inner.depth == 0 or any(tape.extend is outlived for tape in tapes):
+        if inner.depth == 0 or any(tape.closed for tape in tapes):
             outlived()
         return inner.record(primitive, [inner.taken_in(o) for o in operands], attrs)
 
@@ -266,7 +282,8 @@ class Tape:
         return operand
 
     def _traced(self, row: tuple[int, int, int], value: Any) -> Traced:
-        self.extend(row)
+        rows = self.growing
+        rows += row
         traced = Traced()
         traced._tape, traced._index, traced._value = self, self.count, value
         self.count += 1
@@ -283,7 +300,7 @@ class Tape:
     def nodes(self) -> Recording:
         """What was recorded so far, copied."""
         few = self.count <= _FEW
-        rows: Rows = tuple(self.rows) if few else np.fromiter(self.rows, np.int32, len(self.rows))
+        rows: Rows = tuple(self.rows) if few else np.array(self.rows, np.int32)
         return Recording(
             rows if isinstance(rows, tuple) else rows.reshape(-1, 3),
             tuple(self.constants),
@@ -301,7 +318,7 @@ class Tape:
             nodes=self.nodes,
             outputs=numbers,
             guards=tuple(self.guards),
-            inputs={key: traced._index for key, traced in self.inputs.items()},
+            inputs=dict(self.inputs),
             start=dict(self.start),
         )
 

@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import operator
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn, Protocol
 from weakref import ReferenceType, ref
 
 import numpy as np
 
-from softtape.columns import NONE, NUMBERS
+from softtape.columns import NONE
 from softtape.errors import TraceError
 from softtape.graph import shape_of
 from softtape.libraries import library_ufunc
 from softtape.location import user_location
 from softtape.operands import Flat, changeable, holds_traced, plain_operand, stacked
+from softtape.operators import BINARY, operator_methods
 from softtape.ops import FUNCTIONS, PRIMITIVES, SEQUENCES, Primitive
 from softtape.ops.assignment import CHANGING, apply_at, store
 from softtape.ops.complex import is_complex
@@ -50,11 +51,15 @@ class Recorder(Protocol):
     count: int
     constants: list[Any]
     locations: Any
-    extend: Callable[[Iterable[int]], None]
     others: dict[int, tuple[tuple[int, ...], Any]]
     views: list[ReferenceType[Traced]]
+    growing: list[int]
     depth: int
     texts: bool
+
+    @property
+    def closed(self) -> bool:
+        """Whether its run has ended."""
 
     def record(
         self, primitive: Primitive, operands: Sequence[Any], attrs: dict[str, Any] | None
@@ -99,7 +104,8 @@ class Traced:
         tape = self._tape
         made = Traced()
         made._value = primitive.compute(self._value)
-        tape.extend((primitive.code, self._index, NONE))
+        rows = tape.growing
+        rows += (primitive.code, self._index, NONE)
         made._tape = tape
         made._index = number = tape.count
         tape.count = number + 1
@@ -253,7 +259,7 @@ class Traced:
 
     def _pinned(self) -> Any:
         """Return the plain value, on which from now on the validity of the graph depends."""
-        if self._tape.extend is outlived:
+        if self._tape.closed:
             outlived()
         value = self._value
         self._tape.guard(self, value.copy() if isinstance(value, np.ndarray) else value)
@@ -404,7 +410,8 @@ class Traced:
         """Record an index that is the same whatever the values, as Tape.record does."""
         value = self._value[index]
         tape = self._tape
-        tape.extend((getitem.code, NONE, NONE))
+        rows = tape.growing
+        rows += (getitem.code, NONE, NONE)
         number = tape.count
         tape.others[number] = ((self._index,), {"index": index})
         made = Traced()
@@ -501,91 +508,12 @@ def _parts(value: Any, levels: int) -> Any:
 # ---- operators and methods, made from tables
 
 
-_BINARY = {
-    "add": "add",
-    "sub": "subtract",
-    "mul": "multiply",
-    "truediv": "divide",
-    "pow": "power",
-    "mod": "remainder",
-    "floordiv": "floor_divide",
-    "matmul": "matmul",
-    "and": "bitwise_and",
-    "or": "bitwise_or",
-    "xor": "bitwise_xor",
-}
-_COMPARE = {
-    "lt": "less",
-    "le": "less_equal",
-    "gt": "greater",
-    "ge": "greater_equal",
-    "eq": "equal",
-    "ne": "not_equal",
-}
 _UNARY = {"neg": "negative", "pos": "positive", "abs": "absolute", "invert": "invert"}
 _METHODS = (
     *("sum", "prod", "mean", "std", "var", "max", "min", "ptp", "cumsum", "cumprod"),
     *("argmax", "argmin", "argsort", "all", "any", "ravel", "squeeze", "swapaxes", "take"),
     *("repeat", "clip", "round", "dot", "trace", "diagonal", "nonzero"),
 )
-
-
-def _operator(primitive: Primitive) -> Callable[[Traced, Any], Any]:
-    """Return an operator's method."""
-    code, compute, numbers = primitive.code, primitive.compute, NUMBERS
-
-    def method(self: Traced, other: Any) -> Any:
-        # what Tape.record does, spelt out for numbers: it runs for each operation of the program
-        tape = self._tape
-        number = tape.count
-        if type(other) is Traced and other._tape is tape:
-            made = Traced()
-            made._value = compute(self._value, other._value)
-            tape.extend((code, self._index, other._index))
-        elif type(other) in numbers:
-            made = Traced()
-            made._value = compute(self._value, other)
-            row = (numbers[type(other)], NONE, NONE, code, self._index, number)
-            tape.extend(row)
-            tape.constants.append(other)
-            number += 1
-        elif isinstance(other, (str, bytes, dict, set)) or other is None:
-            return NotImplemented
-        else:
-            return tape.record(primitive, (self, other), None)
-        made._tape = tape
-        made._index = number
-        tape.count = number + 1
-        if tape.locations is not None:
-            tape.locate(made)
-        return made
-
-    return method
-
-
-def _reflected(primitive: Primitive) -> Callable[[Traced, Any], Any]:
-    """Return the method for an operator whose left operand is no traced value."""
-    code, compute, numbers = primitive.code, primitive.compute, NUMBERS
-
-    def method(self: Traced, other: Any) -> Any:
-        if type(other) not in numbers:
-            if isinstance(other, (str, bytes, dict, set)) or other is None:
-                return NotImplemented
-            return self._tape.record(primitive, (other, self), None)
-        tape = self._tape
-        number = tape.count
-        made = Traced()
-        made._value = compute(other, self._value)
-        tape.extend((numbers[type(other)], NONE, NONE, code, number, self._index))
-        tape.constants.append(other)
-        made._tape = tape
-        made._index = number + 1
-        tape.count = number + 2
-        if tape.locations is not None:
-            tape.locate(made)
-        return made
-
-    return method
 
 
 def _unary(primitive: Primitive) -> Callable[[Traced], Any]:
@@ -614,13 +542,11 @@ def _numpy_method(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _install() -> None:
     """Give Traced Python's operators, computing as plain Python would, and numpy's methods."""
-    for short, name in _BINARY.items():
-        setattr(Traced, f"__{short}__", _operator(PRIMITIVES[name]))
-        setattr(Traced, f"__r{short}__", _reflected(PRIMITIVES[name]))
+    for name, method in operator_methods(Traced).items():
+        setattr(Traced, name, method)
+    for short in BINARY:
         if short not in ("and", "or", "xor"):
             setattr(Traced, f"__i{short}__", _in_place(f"__i{short}__"))
-    for short, name in _COMPARE.items():
-        setattr(Traced, f"__{short}__", _operator(PRIMITIVES[name]))
     for short, name in _UNARY.items():
         setattr(Traced, f"__{short}__", _unary(PRIMITIVES[name]))
     for name in _METHODS:

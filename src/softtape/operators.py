@@ -1,0 +1,115 @@
+"""Python's operators on traced values: what runs for each operation of a program."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from softtape.columns import FLOAT, NONE, NUMBERS
+from softtape.ops import PRIMITIVES
+
+__all__ = ["BINARY", "operator_methods"]
+
+BINARY = {
+    "add": ("add", "+"),
+    "sub": ("subtract", "-"),
+    "mul": ("multiply", "*"),
+    "truediv": ("divide", "/"),
+    "pow": ("power", None),  # of a negative number Python's would be complex
+    "mod": ("remainder", "%"),
+    "floordiv": ("floor_divide", "//"),
+    "matmul": ("matmul", "@"),
+    "and": ("bitwise_and", "&"),
+    "or": ("bitwise_or", "|"),
+    "xor": ("bitwise_xor", "^"),
+}
+"""Python's operators: the primitive, and the sign where it computes just what Python does."""
+
+_COMPARE = {
+    "lt": ("less", "<"),
+    "le": ("less_equal", "<="),
+    "gt": ("greater", ">"),
+    "ge": ("greater_equal", ">="),
+    "eq": ("equal", "=="),
+    "ne": ("not_equal", "!="),
+}
+
+# What Tape.record does, spelt out for numbers. It is text so that Python's own operator can stand
+# in it, which takes half the time of a call.
+_OPERATOR = """
+def {name}(self, other):
+    tape = self._tape
+    number = tape.count
+    if type(other) is Traced and other._tape is tape:
+        made = Traced()
+        made._value = {both}
+        rows = tape.growing
+        rows += ({code}, self._index, other._index)
+    else:
+        kind = {float} if type(other) is float else NUMBERS.get(type(other))
+        if kind is None:
+            return NotImplemented if foreign(other) else tape.record(PRIMITIVE, (self, other), None)
+        made = Traced()
+        made._value = {left}
+        rows = tape.growing
+        rows += (kind, {none}, {none}, {code}, self._index, number)
+        tape.constants.append(other)
+        number += 1
+    made._tape = tape
+    made._index = number
+    tape.count = number + 1
+    if tape.locations is not None:
+        tape.locate(made)
+    return made
+"""
+_REFLECTED = """
+def {name}(self, other):
+    tape = self._tape
+    kind = {float} if type(other) is float else NUMBERS.get(type(other))
+    if kind is None:
+        return NotImplemented if foreign(other) else tape.record(PRIMITIVE, (other, self), None)
+    made = Traced()
+    made._value = {right}
+    number = tape.count
+    rows = tape.growing
+    rows += (kind, {none}, {none}, {code}, number, self._index)
+    tape.constants.append(other)
+    made._tape = tape
+    made._index = number + 1
+    tape.count = number + 2
+    if tape.locations is not None:
+        tape.locate(made)
+    return made
+"""
+
+
+def operator_methods(traced: type) -> dict[str, Callable[..., Any]]:
+    """Return the methods of :class:`softtape.traced.Traced` that are operators, by name."""
+    plain = {f"__{short}__": entry for short, entry in (BINARY | _COMPARE).items()}
+    reflected = {f"__r{short}__": entry for short, entry in BINARY.items()}
+    methods = {name: _method(_OPERATOR, name, entry, traced) for name, entry in plain.items()}
+    return methods | {n: _method(_REFLECTED, n, entry, traced) for n, entry in reflected.items()}
+
+
+def _method(
+    text: str, name: str, entry: tuple[str, str | None], traced: type
+) -> Callable[..., Any]:
+    primitive, sign = PRIMITIVES[entry[0]], entry[1]
+    expression = f"{{}} {sign} {{}}" if sign else "compute({}, {})"
+    source = text.format(
+        both=expression.format("self._value", "other._value"),
+        left=expression.format("self._value", "other"),
+        right=expression.format("other", "self._value"),
+        **{"name": name, "code": primitive.code, "float": FLOAT, "none": NONE},
+    )
+    scope: dict[str, Any] = {"PRIMITIVE": primitive, "compute": primitive.compute}
+    scope |= {"foreign": _foreign, "Traced": traced, "NUMBERS": NUMBERS}
+    scope["__tracebackhide__"] = True  # pytest shows the user's line instead
+    exec(compile(source, __file__, "exec"), scope)  # our own text
+    method: Callable[..., Any] = scope[name]
+    return method
+
+
+def _foreign(other: Any) -> bool:
+    """Whether another type's own operator is to be asked."""
+    return other is None or isinstance(other, (str, bytes, dict, set))
