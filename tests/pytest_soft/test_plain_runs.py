@@ -179,3 +179,14 @@ def test_live_line_on_a_terminal(project, monkeypatch):
     text = output.decode()
     assert "\rsoft-fit: step 0, total loss" in text
     assert "\nsoft-fit: step" not in text
+
+
+def test_a_small_fit_imports_what_it_needs(sine):
+    done = sine.python("""
+        import sys, pytest
+        options = ["-p", "no:hypothesispytest", "--soft-fit", "--soft-threshold=1e-10"]
+        assert pytest.main(options) == 0
+        spared = ("numpy.ma", "numpy.random", "concurrent.futures.thread", "scipy", "numba")
+        print("imported:", [name for name in spared if name in sys.modules])
+    """)
+    done.stdout.fnmatch_lines(["imported: [[][]]"])
