@@ -35,11 +35,14 @@ class Options(NamedTuple):
         The test fails where its own loss is above this; None for no such limit.
     holdout
         Whether fits leave the test out; None where ``soft_holdout`` decides.
+    suite
+        The named suite it belongs to, which may have a threshold of its own, or None.
     """
 
     weight: float = 1.0
     threshold: float | None = None
     holdout: bool | None = None
+    suite: str | None = None
 
     @property
     def fitted_weight(self) -> float:
@@ -53,7 +56,11 @@ def soft_test(function: F, /) -> F: ...
 
 @overload
 def soft_test(
-    *, weight: float = ..., threshold: float | None = ..., holdout: bool | None = ...
+    *,
+    weight: float = ...,
+    threshold: float | None = ...,
+    holdout: bool | None = ...,
+    suite: str | None = ...,
 ) -> Callable[[F], F]: ...
 
 
@@ -75,6 +82,9 @@ def soft_test(function: Any = None, /, **options: Any) -> Any:
         With True, the test is held out: fits take no account of it, it is no part of the
         total loss, and the report compares it with the fitted tests. With False,
         ``soft_holdout`` never holds it out.
+    suite
+        Name of the suite it belongs to: ``soft_suite_thresholds`` in the ini file limits the sum
+        of its losses.
 
     Raises
     ------
@@ -114,14 +124,18 @@ def read_options(given: Mapping[str, Any]) -> Options:
     unknown = sorted(given.keys() - set(Options._fields))
     if unknown:
         raise TypeError(
-            f"soft_test has no option {unknown[0]!r}; it takes weight=, threshold= and holdout="
+            f"soft_test has no option {unknown[0]!r}; it takes weight=, threshold=, holdout= "
+            "and suite="
         )
     holdout = given.get("holdout")
     if not (holdout is None or isinstance(holdout, bool)):
         raise TypeError(f"soft_test(holdout=...) takes True, False or None, not {holdout!r}")
+    suite = given.get("suite")
+    if not (suite is None or (isinstance(suite, str) and suite.strip() and "=" not in suite)):
+        raise TypeError(f"soft_test(suite=...) takes a name without =, not {suite!r}")
     # plain floats: numpy's do not travel from a worker of pytest-xdist
-    numbers = {name: _number(name, value) for name, value in given.items() if name != "holdout"}
-    options = Options(**numbers, holdout=holdout)  # type: ignore[arg-type]
+    numbers = {n: _number(n, given[n]) for n in ("weight", "threshold") if n in given}
+    options = Options(**numbers, holdout=holdout, suite=suite)  # type: ignore[arg-type]
     if not (math.isfinite(options.weight) and options.weight >= 0):
         raise ValueError(f"soft_test(weight={options.weight!r}): a weight is 0 or more, and finite")
     if options.threshold is not None and math.isnan(options.threshold):

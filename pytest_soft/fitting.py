@@ -92,7 +92,7 @@ class Fitting:
         }
         goal = Goal(
             settings.optimizer,
-            settings.threshold,
+            settings.early_end,
             settings.max_steps,
             settings.timeout,
             settings.engine,

@@ -47,7 +47,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Check the options, and declare the mark."""
     config.addinivalue_line(
         "markers",
-        f"{MARK}(weight=1.0, threshold=None, holdout=None): a test that returns a loss "
+        f"{MARK}(weight=1.0, threshold=None, holdout=None, suite=None): a test that returns a loss "
         "(see pytest-soft)",
     )
     run = config.stash[RUN] = Run(Settings.of(config))
@@ -168,6 +168,7 @@ def pytest_runtest_makereport(
             "threshold": options.threshold,
             "holds": holds,
             "held_out": bool(options.holdout),
+            "suite": options.suite,
         }
         report.soft = soft  # type: ignore[attr-defined]  # reports take extra plain data
     return report

@@ -54,6 +54,9 @@ class Run:
             asked=self.settings.asked,
             fit_failures=tuple(t.title for t in self.fit.troubles) if self.fit else (),
             gap=self.settings.gap,
+            mean_threshold=self.settings.mean_threshold,
+            worst_threshold=self.settings.worst_threshold,
+            suite_thresholds=self.settings.suite_thresholds,
             folds=self.fit.folds if self.fit else (),
         )
 

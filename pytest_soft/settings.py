@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import math
 import os
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import pytest
@@ -18,6 +19,8 @@ _OPTIMIZERS = (
 _ENGINES = ("auto", "numpy", "numba")
 _NAMES = {
     "threshold": ("float", "LOSS", "the total loss to reach, and to keep to in a check"),
+    "mean_threshold": ("float", "LOSS", "most that the mean loss of a case may be"),
+    "worst_threshold": ("float", "LOSS", "most that the loss of any test may be"),
     "optimizer": (
         "string",
         "NAME",
@@ -40,6 +43,7 @@ _REPORTS = {
 STEP_SUMMARY = "GITHUB_STEP_SUMMARY"
 """The variable that names the file from which GitHub Actions takes the summary of a step."""
 
+_LIMITS = ("threshold", "mean_threshold", "worst_threshold", "gap")
 _TYPES = {"float": float, "int": int, "string": str}
 
 
@@ -58,6 +62,12 @@ class Settings(NamedTuple):
         Go on with the last fit that was cut short.
     threshold
         Limit on the total loss, or None.
+    mean_threshold
+        Limit on the mean loss of a case, or None.
+    worst_threshold
+        Limit on the loss of every test, or None.
+    suite_thresholds
+        Limits on the sums of named suites, by name.
     optimizer
         Name of an optimizer, or ``auto``.
     engine
@@ -87,6 +97,9 @@ class Settings(NamedTuple):
     profile: bool
     resume: bool
     threshold: float | None
+    mean_threshold: float | None
+    worst_threshold: float | None
+    suite_thresholds: Mapping[str, float]
     optimizer: str
     engine: str
     max_steps: int | None
@@ -98,6 +111,12 @@ class Settings(NamedTuple):
     seed: int
     write: str
     asked: bool
+
+    @property
+    def early_end(self) -> float | None:
+        """The 𝓛 at which a fit may stop: the threshold, if nothing else limits the losses."""
+        others = (self.mean_threshold, self.worst_threshold, *self.suite_thresholds.values())
+        return self.threshold if all(limit is None for limit in others) else None
 
     @classmethod
     def of(cls, config: pytest.Config) -> Settings:
@@ -111,7 +130,7 @@ class Settings(NamedTuple):
         given = {name: config.getoption(f"soft_{name}") for name in _NAMES}
         reports = any(config.getoption(f"soft_{name}") for name in _REPORTS)
         fit = bool(config.getoption("soft_fit"))
-        limits = given["threshold"] is not None or given["gap"] is not None
+        limits = any(given[name] is not None for name in _LIMITS)
         asked = (fit or limits or reports) and runs_tests(config)
         if given["kfold"] is not None and not fit:
             raise pytest.UsageError("--soft-kfold needs --soft-fit: a check fits nothing")
@@ -124,6 +143,9 @@ class Settings(NamedTuple):
             profile=bool(config.getoption("soft_profile")),
             resume=bool(config.getoption("soft_resume")),
             threshold=given["threshold"],
+            mean_threshold=given["mean_threshold"],
+            worst_threshold=given["worst_threshold"],
+            suite_thresholds=_suites(config),
             optimizer=given["optimizer"] or "auto",
             engine=given["engine"] or "auto",
             max_steps=given["max_steps"],
@@ -146,8 +168,10 @@ class Settings(NamedTuple):
             raise pytest.UsageError("--soft-profile needs --soft-fit: a check has no intervals")
         if self.resume and not self.fit:
             raise pytest.UsageError("--soft-resume needs --soft-fit: it goes on with a fit")
-        if self.threshold is not None and math.isnan(self.threshold):
-            raise pytest.UsageError("soft_threshold is nan, which no loss could meet")
+        for name in _LIMITS:
+            limit = getattr(self, name)
+            if limit is not None and math.isnan(limit):
+                raise pytest.UsageError(f"soft_{name} is nan, which no loss could meet")
         _check_name("soft_optimizer", self.optimizer, optimizers)
         _check_name("soft_engine", self.engine, _ENGINES)
         _check_name("soft_write", self.write, ("store", "source"))
@@ -172,8 +196,6 @@ class Settings(NamedTuple):
             )
         if self.kfold < 0 or self.kfold == 1:
             raise pytest.UsageError(f"soft_kfold is {self.kfold}: it must be 2 or more")
-        if self.gap is not None and math.isnan(self.gap):
-            raise pytest.UsageError("soft_gap is nan, which no gap could meet")
 
 
 def _check_name(option: str, name: str, known: tuple[str, ...]) -> None:
@@ -193,6 +215,25 @@ def _optimizers(config: pytest.Config, asked: str) -> tuple[str, ...]:
         return _OPTIMIZERS
     given = config.hook.pytest_soft_optimizers(config=config)
     return *_OPTIMIZERS, *(name for names in given if isinstance(names, dict) for name in names)
+
+
+def _suites(config: pytest.Config) -> dict[str, float]:
+    """Read ``soft_suite_thresholds``, lines of ``name = limit``."""
+    found: dict[str, float] = {}
+    for line in config.getini("soft_suite_thresholds"):
+        name, sign, text = (part.strip() for part in line.rpartition("="))
+        try:
+            limit = float(text) if name and sign else math.nan
+        except ValueError:
+            limit = math.nan
+        if math.isnan(limit):
+            raise pytest.UsageError(
+                f"soft_suite_thresholds has the line {line!r}: it takes NAME = LOSS"
+            )
+        if name in found:
+            raise pytest.UsageError(f"soft_suite_thresholds names the suite {name!r} twice")
+        found[name] = limit
+    return found
 
 
 def _ini(config: pytest.Config, name: str) -> Any:
@@ -234,6 +275,12 @@ def add_options(parser: pytest.Parser) -> None:
         action="store_true",
         default=False,
         help="with --soft-fit: 95 %% intervals of the Params by profile, which takes many refits",
+    )
+    parser.addini(
+        "soft_suite_thresholds",
+        "NAME = LOSS, one a line: the most that the losses of soft_test(suite=NAME) may add up to",
+        type="linelist",
+        default=[],
     )
     for name, text in _REPORTS.items():
         group.addoption(

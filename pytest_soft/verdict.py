@@ -5,11 +5,12 @@ The summary, the reports and the exit status all ask :func:`judge`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import fsum
+from types import MappingProxyType
 from typing import NamedTuple
 
-__all__ = ["Sides", "TestLoss", "Verdict", "judge", "pooled"]
+__all__ = ["Sides", "Suite", "TestLoss", "Verdict", "judge", "pooled"]
 
 
 class TestLoss(NamedTuple):
@@ -35,6 +36,8 @@ class TestLoss(NamedTuple):
         its loss.
     held_out
         Whether fits leave it out: shown beside the others, but no part of the total.
+    suite
+        The named suite it belongs to, or None.
     """
 
     loss: float | None
@@ -45,6 +48,7 @@ class TestLoss(NamedTuple):
     error: bool = False
     holds: bool | None = None
     held_out: bool = False
+    suite: str | None = None
 
     @property
     def failed(self) -> bool:
@@ -105,6 +109,33 @@ def pooled(sides: Iterable[Sides]) -> Sides | None:
     return whole if whole.fitted_cases > 0 and whole.held_out_cases > 0 else None
 
 
+class Suite(NamedTuple):
+    """A named suite.
+
+    Attributes
+    ----------
+    name
+        Its name.
+    tests
+        How many of its tests count.
+    total
+        Σ weight · loss of those that gave one; None if none did.
+    threshold
+        The limit on that, or None.
+    """
+
+    name: str
+    tests: int
+    total: float | None
+    threshold: float | None
+
+    @property
+    def above(self) -> bool:
+        """Whether it is above its threshold."""
+        limited = self.threshold is not None and self.total is not None
+        return limited and not self.total <= self.threshold  # type: ignore[operator]
+
+
 class Verdict(NamedTuple):
     """Pass or fail, and why.
 
@@ -119,6 +150,12 @@ class Verdict(NamedTuple):
         The limit on 𝓛, or None.
     reasons
         Why it failed, in words; empty if it passed.
+    suites
+        The named suites, by name: those of the tests, and those that have a limit.
+    mean_threshold
+        The limit on the mean loss of a case, or None.
+    worst_threshold
+        The limit on the loss of every test, or None.
     sides
         The fitted tests beside those held out; None where there are none of either.
     gap
@@ -129,6 +166,9 @@ class Verdict(NamedTuple):
     total: float | None
     threshold: float | None
     reasons: tuple[str, ...]
+    suites: tuple[Suite, ...] = ()
+    mean_threshold: float | None = None
+    worst_threshold: float | None = None
     sides: Sides | None = None
     gap: float | None = None
 
@@ -141,6 +181,9 @@ def judge(
     fit_failures: tuple[str, ...] = (),
     gap: float | None = None,
     folds: Sequence[Sides] = (),
+    mean_threshold: float | None = None,
+    worst_threshold: float | None = None,
+    suite_thresholds: Mapping[str, float] = MappingProxyType({}),
 ) -> Verdict:
     """Return the verdict on a run.
 
@@ -160,6 +203,12 @@ def judge(
         fitted; None for no limit.
     folds
         What the fits without each fold gave.
+    mean_threshold
+        The limit on 𝓛 divided by the weighted number of its cases.
+    worst_threshold
+        The limit on the loss of every single test, without its weight.
+    suite_thresholds
+        The limits on the sums of named suites.
     """
     counted = {name: test for name, test in tests.items() if test.counts}
     fitted = [test for test in counted.values() if not test.held_out]
@@ -181,8 +230,8 @@ def judge(
     errors = sum(test.error for test in tests.values())
     if errors:
         reasons.append(f"{_count(errors, 'test')} failed for another reason than the loss")
-    if threshold is not None and total is not None and not total <= threshold:
-        reasons.append(f"the total loss {total:.6g} is above the threshold {threshold:.6g}")
+    suites = _suites(fitted, suite_thresholds)
+    reasons += _above(fitted, total, threshold, mean_threshold, worst_threshold, suites)
     sides = _sides(fitted, [test for test in counted.values() if test.held_out])
     for whose, found in (("tests", sides), ("folds", pooled(folds))):
         if gap is not None and found is not None and not found.gap <= gap:
@@ -190,7 +239,55 @@ def judge(
                 f"the mean loss of {whose} held out is {found.gap:.6g} above the fitted one: "
                 f"the limit is {gap:.6g}"
             )
-    return Verdict(not reasons, total, threshold, tuple(reasons), sides, gap)
+    return Verdict(
+        not reasons,
+        total,
+        threshold,
+        tuple(reasons),
+        suites,
+        mean_threshold,
+        worst_threshold,
+        sides,
+        gap,
+    )
+
+
+def _above(
+    fitted: Sequence[TestLoss],
+    total: float | None,
+    threshold: float | None,
+    mean_threshold: float | None,
+    worst_threshold: float | None,
+    suites: Sequence[Suite],
+) -> Iterator[str]:
+    """Yield the limits of the whole run that are not kept."""
+    if total is None:
+        return
+    if threshold is not None and not total <= threshold:
+        yield f"the total loss {total:.6g} is above the threshold {threshold:.6g}"
+    summed, cases = _sums(fitted)
+    mean = summed / cases if cases > 0 else 0.0
+    if mean_threshold is not None and not mean <= mean_threshold:
+        yield f"the mean loss {mean:.6g} is above its threshold {mean_threshold:.6g}"
+    worst = max(test.loss for test in fitted if test.loss is not None)
+    if worst_threshold is not None and not worst <= worst_threshold:
+        yield f"the worst loss {worst:.6g} is above its threshold {worst_threshold:.6g}"
+    for suite in suites:
+        if suite.above:
+            yield (
+                f"the suite {suite.name} has a total loss of {suite.total:.6g}, above its "
+                f"threshold {suite.threshold:.6g}"
+            )
+
+
+def _suites(fitted: Sequence[TestLoss], thresholds: Mapping[str, float]) -> tuple[Suite, ...]:
+    names = {test.suite for test in fitted if test.suite is not None} | set(thresholds)
+    made = []
+    for name in sorted(names):
+        tests = [test for test in fitted if test.suite == name]
+        losses = [test.weight * test.loss for test in tests if test.loss is not None]
+        made.append(Suite(name, len(tests), _sum(losses) if losses else None, thresholds.get(name)))
+    return tuple(made)
 
 
 def _sides(fitted: Sequence[TestLoss], held_out: Sequence[TestLoss]) -> Sides | None:

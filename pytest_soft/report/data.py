@@ -39,7 +39,11 @@ def run_data(
         "format": FORMAT,
         "version": VERSION,
         "exit_status": int(exit_status),
-        "verdict": {**verdict._asdict(), "sides": verdict.sides and verdict.sides._asdict()},
+        "verdict": {
+            **verdict._asdict(),
+            "suites": [suite._asdict() for suite in verdict.suites],
+            "sides": verdict.sides and verdict.sides._asdict(),
+        },
         "tests": [_test(name, test) for name, test in sorted(tests.items())],
         "fit": None if fit is None else fit.to_dict(),
     }

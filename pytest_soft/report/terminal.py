@@ -72,6 +72,7 @@ def summary_lines(
         yield from _preview_lines(fit)
         yield from _folded([(f"note     {note}", {"yellow": True}) for note in fit.notes], width)
         yield from _folded(_difference(tests, fit), width)
+    yield from _folded(_suite_lines(verdict), width)
     yield from _sides_lines(verdict, fit)
     yield from _folded(_doubts(verdict, tests, fit.folds if fit is not None else []), width)
     yield from _worst(tests, verbosity)
@@ -128,10 +129,12 @@ def _headline(verdict: Verdict, tests: Mapping[str, TestLoss], fit: FitSummary |
 
 def _unlimited(verdict: Verdict, tests: Mapping[str, TestLoss]) -> bool:
     """Whether no loss, however high, would fail this run."""
-    limited = verdict.gap is not None or any(
+    limits = [verdict.threshold, verdict.mean_threshold, verdict.worst_threshold, verdict.gap]
+    limits += [suite.threshold for suite in verdict.suites]
+    limited = any(limit is not None for limit in limits) or any(
         t.threshold is not None or t.holds is not None for t in tests.values()
     )
-    return verdict.total is not None and verdict.threshold is None and not limited
+    return verdict.total is not None and not limited
 
 
 def _fit_lines(fit: FitSummary, verbosity: int) -> Iterator[Line]:
@@ -219,6 +222,16 @@ def _moved(param: ParamChange) -> str:
     old = "..." if param.old is None else f"{param.old:.10g}"
     error = f" ± {param.error:.2g}" if param.error is not None else ""
     return f"{old} -> {param.new:.10g}{error}{bound}"
+
+
+def _suite_lines(verdict: Verdict) -> Iterator[Line]:
+    """Show the total of each named suite."""
+    for i, suite in enumerate(verdict.suites):
+        ran = suite.total is not None
+        total = f"total loss {suite.total:.6g}" if ran else "none of its tests ran"
+        limit = "" if suite.threshold is None else f", threshold {suite.threshold:.6g}"
+        shown = f"{suite.name}  {_count(suite.tests, 'test')}, {total}{limit}"
+        yield f"{'suites' if i == 0 else '':9}{shown}", {"red": True} if suite.above else {}
 
 
 def _sides_lines(verdict: Verdict, fit: FitSummary | None) -> Iterator[Line]:

@@ -37,7 +37,7 @@ def test_options_become_plain_numbers(weight):
 @pytest.mark.parametrize(
     ("given", "error", "message"),
     [
-        ({"wieght": 2}, TypeError, "no option 'wieght'; it takes weight=, threshold= "),
+        ({"wieght": 2}, TypeError, "no option 'wieght'; it takes weight=, threshold=, "),
         ({"holdout": 1}, TypeError, r"soft_test\(holdout=...\) takes True, False or None, not 1"),
         ({"weight": "2"}, TypeError, r"soft_test\(weight=...\) takes a number, not '2'"),
         ({"weight": None}, TypeError, r"soft_test\(weight=...\) takes a number, not None"),

@@ -20,7 +20,7 @@ PROGRAM = """
     def test_own():
         return (rate - {target}) ** 2
 
-    @soft_test
+    @soft_test(suite="cases")
     @pytest.mark.parametrize("x", [1, 2, 3])
     def test_cases(x):
         return (rate * x - 2.0 * x) ** 2
@@ -33,11 +33,17 @@ PROGRAM = """
         pass
 """
 
-# what limits the run: its total, a test of its own, what a test asserts, a fit that gets nowhere
+# what limits the run: its total, …, what a test asserts, a fit that gets nowhere
 KINDS = {
     "total": (["--soft-threshold=0.01"], ["--soft-threshold=100"]),
     "zero": (["--soft-threshold=0"], ["--soft-threshold=inf"]),
     "own": ({"own": 0.5}, {"own": 1.5}),
+    "mean": (["--soft-mean-threshold=0.5"], ["--soft-mean-threshold=5"]),
+    "worst": (["--soft-worst-threshold=8.9"], ["--soft-worst-threshold=9.1"]),
+    "suite": (
+        ["-o", "soft_suite_thresholds=cases = 13.9"],
+        ["-o", "soft_suite_thresholds=cases = 14.1"],
+    ),
     "asserts": ({"tolerance": 0.5}, {"tolerance": 1.5}),
     "fit": (["--soft-fit", "--soft-max-steps=0", "--soft-threshold=1e-9"], ["--soft-fit"]),
     "none": ({}, {}),
