@@ -14,7 +14,7 @@ import functools
 import itertools
 import math
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from threading import Lock
 from typing import Any
@@ -27,7 +27,7 @@ from softtape.ops import FUNCTIONS
 from softtape.ops.assignment import CHANGING
 from softtape.refusals import refuse
 
-__all__ = ["following"]
+__all__ = ["FOLLOWED", "following"]
 
 
 def _log(x: Any, base: Any = math.e) -> Any:
@@ -134,6 +134,9 @@ _NUMPY: dict[str, Callable[..., Any]] = {
     "arange": _arange,
 }
 """Makers of arrays whose arguments may be traced, and what they do then."""
+
+FOLLOWED: Mapping[str, str] = dict.fromkeys(_NUMPY, "followed while a program is traced")
+"""Names of numpy that mean another function while a program is traced, and what is to be said."""
 
 _MAKERS = (
     *("zeros", "ones", "empty", "eye", "identity", "copy", "logspace", "geomspace", "tri"),

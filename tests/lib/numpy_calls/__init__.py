@@ -26,7 +26,7 @@ from numpy_calls.draw import Calls, Table
 from numpy_calls.flat import FLAT
 from numpy_calls.hidden import HIDDEN
 
-__all__ = ["FLAT", "HIDDEN", "ROWS", "SMOOTH"]
+__all__ = ["FLAT", "HIDDEN", "ONE_BY_ONE", "ROWS", "SMOOTH"]
 
 SMOOTH: Table = {
     function: row
@@ -69,3 +69,6 @@ ROWS: dict[str, Calls] = {
     for i, calls in enumerate(row if isinstance(row, tuple) else [row])
 }
 """The rows of all tables, each by a name of its own."""
+
+ONE_BY_ONE: dict[str, str] = {}
+"""Functions of which cases are not batched, by name, and why."""
