@@ -49,6 +49,8 @@ OTHER = {
         sctypeDict typecodes little_endian typing dtypes exceptions testing iterable isscalar""",
     "Walks arrays element by element in C: traced arrays are walked by `for x in a.flat`": """
         nditer nested_iters flatiter broadcast""",
+    "Its ufunc is refused: np.vectorize(function) is followed": "frompyfunc",
+    "A module whose functions decide by the sign whether to be complex: np.sqrt(x + 0j)": "emath",
     "A class of arrays; under tracing arrays are plain": """
         ndarray matrix asmatrix bmat recarray record rec ma ufunc generic""",
     "A type: `x.astype(...)` and `dtype=` take it; called on a traced value it is an error": """

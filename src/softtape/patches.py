@@ -129,13 +129,20 @@ _NUMPY: dict[str, Callable[..., Any]] = {
     "asanyarray": _asarray,
     "ascontiguousarray": _asarray,
     "asfortranarray": _asarray,
+    "asarray_chkfinite": _asarray,
+    "require": lambda values, dtype=None, *_: _asarray(values, dtype),
     "full": _full,
     "linspace": _linspace,
     "arange": _arange,
 }
 """Makers of arrays whose arguments may be traced, and what they do then."""
 
-FOLLOWED: Mapping[str, str] = dict.fromkeys(_NUMPY, "followed while a program is traced")
+FOLLOWED: Mapping[str, str] = {
+    **dict.fromkeys(_NUMPY, "followed while a program is traced"),
+    **dict.fromkeys(("fromiter", "ndenumerate", "r_", "c_"), "followed while a program is traced"),
+    "vectorize": "calls the function for each element",
+    "poly1d": "numpy's own code, whose coefficients may be traced",
+}
 """Names of numpy that mean another function while a program is traced, and what is to be said."""
 
 _MAKERS = (
@@ -253,6 +260,25 @@ def _vectorized(self: Any, *args: Any, **keywords: Any) -> Any:
     return np.reshape(stacked(made), shape)
 
 
+def _joined(self: Any, key: Any) -> Any:
+    """Do what np.r_ and np.c_ do with arrays and numbers."""
+    if not _concerns_us(key):
+        return _JOIN(self, key)
+    parts = []
+    for part in key if isinstance(key, tuple) else (key,):
+        if isinstance(part, (str, slice)):
+            raise TypeError("np.r_ and np.c_ under tracing take arrays and numbers only")
+        part = stacked(_current(part))
+        old = np.ndim(part)
+        part = np.reshape(part, (1,) * (self.ndmin - old) + np.shape(part))
+        if self.trans1d != -1 and 0 < old < self.ndmin:  # np.c_: what was a row is a column
+            part = np.swapaxes(part, -1, -2)
+        parts.append(part)
+    return np.concatenate(parts, axis=self.axis)
+
+
+_JOINING: Any = type(np.r_).__mro__[1]
+_JOIN = _JOINING.__getitem__
 _ORIGINAL = {name: getattr(np, name) for name in ("fromiter", "ndenumerate", "nditer")}
 _VECTORIZE = np.vectorize.__call__
 
@@ -275,6 +301,7 @@ def _replacements() -> Iterator[tuple[Any, str, Any, Any]]:
     yield np, "ndenumerate", np.ndenumerate, _ndenumerate
     yield np, "nditer", np.nditer, _nditer
     yield np.vectorize, "__call__", _VECTORIZE, _vectorized
+    yield _JOINING, "__getitem__", _JOIN, _joined
     for original in CHANGING:
         yield np, original.__name__, original, _changing(original)
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from softtape.ops.elementwise import like
-from softtape.ops.indexing import Slot, at, scatter
+from softtape.ops.indexing import Slot, at, pinned, scatter
 from softtape.ops.reductions import axes
 from softtape.ops.registry import implements
 
@@ -40,13 +40,13 @@ def _np_choose(a: Any, choices: Any, mode: str = "raise") -> Any:
 
 @implements(np.compress)
 def _np_compress(condition: Any, a: Any, axis: int | None = None) -> Any:
-    positions = np.flatnonzero(np.asarray(np.not_equal(condition, 0)))
+    positions = np.flatnonzero(pinned(np.not_equal(condition, 0)))
     return np.take(a, positions, axis=axis)
 
 
 @implements(np.extract)
 def _np_extract(condition: Any, arr: Any) -> Any:
-    return np.take(np.ravel(arr), np.flatnonzero(np.asarray(np.not_equal(condition, 0))))
+    return np.take(np.ravel(arr), np.flatnonzero(pinned(np.not_equal(condition, 0))))
 
 
 @implements(np.piecewise, sequences=(0, 1, 1))
@@ -55,7 +55,7 @@ def _np_piecewise(x: Any, condlist: Any, funclist: Any, *args: Any, **keywords: 
     shape = np.shape(x)
     if not isinstance(condlist, list) or np.ndim(condlist[0]) < np.ndim(x):
         condlist = [condlist]
-    masks = [np.broadcast_to(np.asarray(np.not_equal(c, 0)), shape) for c in condlist]
+    masks = [np.broadcast_to(pinned(np.not_equal(c, 0)), shape) for c in condlist]
     if len(funclist) == len(masks) + 1:
         masks.append(~np.any(masks, axis=0))
     elif len(funclist) != len(masks):
@@ -137,12 +137,12 @@ def _np_ravel_multi_index(
 
 @implements(np.ix_)
 def _np_ix(*args: Any) -> Any:
-    return np.ix_(*(np.asarray(a) for a in args))
+    return np.ix_(*(pinned(a) for a in args))
 
 
 @implements(np.bincount)
 def _np_bincount(x: Any, /, weights: Any = None, minlength: int = 0) -> Any:
-    x = np.asarray(x)
+    x = pinned(x)
     if weights is None:
         return np.bincount(x, minlength=minlength)
     size = max(int(x.max(initial=-1)) + 1, int(minlength))
@@ -153,7 +153,7 @@ def _np_bincount(x: Any, /, weights: Any = None, minlength: int = 0) -> Any:
 def _np_delete(arr: Any, obj: Any, axis: int | None = None) -> Any:
     if axis is None:
         arr, axis = np.ravel(arr), 0
-    obj = np.asarray(obj) if hasattr(obj, "_softtape_record") else obj
+    obj = pinned(obj) if hasattr(obj, "_softtape_record") else obj
     kept = np.delete(np.arange(np.shape(arr)[axis]), obj)
     return np.take(arr, kept, axis=axis)
 
@@ -167,7 +167,7 @@ def _np_insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Any:
     n = np.shape(arr)[axis]
     values = like(values, arr)
     values = np.reshape(values, (1,) * (ndim - np.ndim(values)) + np.shape(values))
-    where = np.asarray(obj) if not isinstance(obj, slice) else obj
+    where = pinned(obj) if not isinstance(obj, slice) else obj
     if not isinstance(where, slice) and where.ndim == 0:
         values = np.moveaxis(values, 0, axis)  # numpy: several rows before one place
     count = len(np.insert(np.arange(n), where, np.zeros(np.shape(values)[axis], int))) - n

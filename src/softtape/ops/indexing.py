@@ -15,7 +15,7 @@ import numpy as np
 from softtape.ops.reductions import axes
 from softtape.ops.registry import Kind, Primitive, implements, primitive
 
-__all__ = ["Slot", "at", "getitem", "scatter"]
+__all__ = ["Slot", "at", "getitem", "pinned", "scatter"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +115,11 @@ def _np_tril(m: Any, k: int = 0) -> Any:
 @implements(np.triu)
 def _np_triu(m: Any, k: int = 0) -> Any:
     return np.where(_triangle(m, k - 1), 0.0, m)
+
+
+def pinned(x: Any) -> Any:
+    """Return truth values or positions as a plain array, on which the graph depends from now."""
+    return np.asarray(x._pinned() if hasattr(x, "_softtape_record") else x)
 
 
 def at(values: Any, indices: Any, before: int = 0) -> Any:

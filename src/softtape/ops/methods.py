@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from softtape.ops.indexing import pinned
 from softtape.ops.reductions import Axis, axes
 from softtape.ops.registry import FUNCTIONS, Kind, primitive
 
@@ -125,7 +126,7 @@ def _outer(ufunc: np.ufunc, a: Any, b: Any) -> Any:
 
 def _reduceat(ufunc: np.ufunc, a: Any, indices: Any, axis: int = 0) -> Any:
     moved = np.moveaxis(a, axis, 0)
-    starts = [int(i) for i in np.asarray(indices)]
+    starts = [int(i) for i in pinned(indices)]
     ends = [*starts[1:], np.shape(moved)[0]]
     parts = [
         _reduce(ufunc, moved[start:end]) if start < end else moved[start]

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from softtape.ops.indexing import at
+from softtape.ops.indexing import at, pinned
 from softtape.ops.reductions import Axis, axes
 from softtape.ops.registry import Kind, implements, primitive
 
@@ -284,24 +284,19 @@ def _np_isin(
 # ---- what has as many elements as the values say: guarded
 
 
-def _pinned(x: Any) -> Any:
-    """Return truth values or positions as a plain array, on which the graph depends from now."""
-    return np.asarray(x)
-
-
 @implements(np.nonzero)
 def _np_nonzero(a: Any) -> Any:
-    return np.nonzero(_pinned(np.not_equal(a, 0)))
+    return np.nonzero(pinned(np.not_equal(a, 0)))
 
 
 @implements(np.flatnonzero)
 def _np_flatnonzero(a: Any) -> Any:
-    return np.flatnonzero(_pinned(np.not_equal(a, 0)))
+    return np.flatnonzero(pinned(np.not_equal(a, 0)))
 
 
 @implements(np.argwhere)
 def _np_argwhere(a: Any) -> Any:
-    return np.argwhere(_pinned(np.not_equal(a, 0)))
+    return np.argwhere(pinned(np.not_equal(a, 0)))
 
 
 @implements(np.trim_zeros)
@@ -342,7 +337,7 @@ def _np_unique(
     if axis is not None:
         raise NotImplementedError("it knows no axis: take the rows apart")
     places = {
-        what: _pinned(_UNIQUE[what](ar, equal_nan=equal_nan))
+        what: pinned(_UNIQUE[what](ar, equal_nan=equal_nan))
         for what, wanted in (
             ("index", True),
             ("inverse", return_inverse),
@@ -387,13 +382,13 @@ def _np_intersect1d(
     if return_indices:
         raise NotImplementedError("it returns no indices: look them up with np.searchsorted")
     values = np.unique(ar1)
-    return values[_pinned(np.isin(values, ar2))]
+    return values[pinned(np.isin(values, ar2))]
 
 
 @implements(np.setdiff1d)
 def _np_setdiff1d(ar1: Any, ar2: Any, assume_unique: bool = False) -> Any:
     values = np.ravel(ar1) if assume_unique else np.unique(ar1)
-    return values[_pinned(np.isin(values, ar2, invert=True))]
+    return values[pinned(np.isin(values, ar2, invert=True))]
 
 
 @implements(np.setxor1d)

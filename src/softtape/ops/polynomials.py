@@ -99,6 +99,30 @@ def _np_poly(seq_of_zeros: Any) -> Any:
     return y
 
 
+@implements(np.polyfit)
+def _np_polyfit(
+    x: Any,
+    y: Any,
+    deg: Any,
+    rcond: float | None = None,
+    full: bool = False,
+    w: Any = None,
+    cov: Any = False,
+) -> Any:
+    if full or cov:
+        raise NotImplementedError("it returns the coefficients only: np.linalg.lstsq has the rest")
+    if np.ndim(deg):
+        raise NotImplementedError("it takes one degree: np.linalg.lstsq takes any columns")
+    left, right = np.vander(x + 0.0, int(deg) + 1), y + 0.0
+    if w is not None:
+        left = left * np.expand_dims(w, -1)
+        right = right * (np.expand_dims(w, -1) if np.ndim(right) == 2 else w)
+    scale = np.sqrt(np.sum(left * np.conjugate(left), axis=0))
+    rcond = np.shape(x)[0] * np.finfo(x.dtype).eps if rcond is None else rcond
+    c = np.linalg.lstsq(left / scale, right, rcond)[0]
+    return np.transpose(np.transpose(c) / scale)
+
+
 refuses(
     np.roots,
     because="roots are complex in general and change places as coefficients move. Follow one root "

@@ -22,5 +22,14 @@ SMOOTH: Table = {
     np.polyint: any_of(
         fixed(np.polyint, (3,)), fixed(lambda p, k: np.polyint(p, 2, k=k), (3,), (2,))
     ),
+    np.polyfit: any_of(
+        fixed(lambda y: np.polyfit(np.arange(4.0), y, 2), (4,), analytic=False),
+        fixed(
+            lambda x, y: np.polyfit(np.arange(5.0) + 0.1 * x, y, 1, w=[1, 2, 1, 1, 3]),
+            (5,),
+            (5, 2),
+            analytic=False,
+        ),
+    ),
     np.poly: fixed(np.poly, (3,), analytic=False),
 }

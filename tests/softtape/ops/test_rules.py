@@ -19,6 +19,7 @@ from softtape.engines import Program
 from softtape.graph import Graph
 from softtape.ops import FUNCTIONS, PRIMITIVES, REFUSED, Kind
 from softtape.ops.assignment import CHANGING
+from softtape.patches import following
 from softtape.tape import Tape
 from softtape.transforms import jacobian, value_and_gradient
 from softtape.transforms.replay import derive
@@ -31,7 +32,7 @@ seeds = st.integers(0, 2**32 - 1)
 
 
 def record(function: Callable[..., Any], operands: Sequence[Array]) -> Graph:
-    with Tape() as tape:
+    with following(), Tape() as tape:
         traced = [tape.input(f"x{i}", x) for i, x in enumerate(operands)]
         return tape.graph([function(*traced)])
 
@@ -228,7 +229,7 @@ def test_flat_functions_keep_the_value_and_have_no_slope(function: Callable[...,
     @given(FLAT[function])
     def check(call: Call) -> None:
         wanted = call.function(*call.operands)
-        with Tape() as tape:
+        with following(), Tape() as tape:
             traced = [tape.input(f"x{i}", x) for i, x in enumerate(call.operands)]
             made = call.function(*traced)
             if not hasattr(made, "_index"):  # a plain result: the same whatever the values
