@@ -36,6 +36,7 @@ ORDER = [
     "tape",
     "acting",
     "param",
+    "distributions",
     "patches",
     "losses",
     "transforms",

@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from softtape import distributions
 from softtape.arrays import Fresh
 from softtape.operands import changeable, plain_operand, stacked
 from softtape.ops import FUNCTIONS
@@ -95,7 +96,7 @@ _CMATH: dict[str, Callable[..., Any]] = {
 
 def _array(values: Any, dtype: Any = None, *, ndmin: int = 0, copy: Any = True, **_: Any) -> Any:
     made = stacked(values)
-    if made is values and copy:
+    if made is values and copy is True:
         made = made.copy()
     made = made if dtype is None else made.astype(dtype)
     return np.reshape(made, (1,) * max(ndmin - made.ndim, 0) + made.shape)
@@ -162,8 +163,9 @@ def _looking(original: Callable[..., Any], follow: Callable[..., Any]) -> Callab
 
     @functools.wraps(original)
     def function(*args: Any, **keywords: Any) -> Any:
-        if any(map(_concerns_us, args)):
-            return follow(*map(_current, args), **keywords)
+        if any(map(_concerns_us, args)) or any(map(_concerns_us, keywords.values())):
+            named = {name: _current(value) for name, value in keywords.items()}
+            return follow(*map(_current, args), **named)
         return original(*args, **keywords)
 
     return function
@@ -302,6 +304,9 @@ def _replacements() -> Iterator[tuple[Any, str, Any, Any]]:
     yield np, "nditer", np.nditer, _nditer
     yield np.vectorize, "__call__", _VECTORIZE, _vectorized
     yield _JOINING, "__getitem__", _JOIN, _joined
+    for owner, name, follow in distributions.replacements():
+        original = getattr(owner, name)
+        yield owner, name, original, _looking(original, follow)
     for original in CHANGING:
         yield np, original.__name__, original, _changing(original)
 

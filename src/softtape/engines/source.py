@@ -218,6 +218,7 @@ class Writer:
         return self._named(f"{op}_{number}" if attrs else f"{op}_", compute, names)
 
     def _named(self, name: str, function: Callable[..., Any], arguments: Sequence[str]) -> str:
+        name = name.replace(".", "_")  # of a library's primitive
         self.scope[name] = function
         return f"{name}({', '.join(arguments)})"
 

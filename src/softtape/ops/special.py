@@ -18,7 +18,7 @@ import numpy as np
 
 from softtape.ops.registry import PRIMITIVES, Kind, Primitive, library, primitive
 
-__all__ = ["NAME"]
+__all__ = ["NAME", "s"]
 
 NAME = "scipy.special"
 _ROOT_PI, _ROOT_2PI = math.sqrt(math.pi), math.sqrt(2.0 * math.pi)

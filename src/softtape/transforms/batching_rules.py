@@ -275,6 +275,7 @@ RULES: Mapping[str, Rule] = {
     **dict.fromkeys(("inv", "det", "adjugate", "logabsdet", "sign_det", "phase_det"), _stacked),
     **dict.fromkeys(("cholesky", "solve", "eigh", "eig", "svd", "qr", "pinv"), _stacked),
     "orthonormal_rest": _stacked,
+    "scipy.linalg.expm": _stacked,
     "reshape": _reshape,
     "broadcast_to": _broadcast_to,
     "transpose": _transpose,
