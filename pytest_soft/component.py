@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pytest_soft.figures import figures_of
 from pytest_soft.goal import Goal
 from pytest_soft.meaning import Meaning, meaning_of
+from pytest_soft.places import bounds_of, layout_of, moved_by_values, placed
 from pytest_soft.restarts import Minimize, minimize_from_many
 from pytest_soft.values import Groups, as_declared, set_values
 from softtape import SoftError
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
     from softtape.optimize.multistart import Basin
     from softtape.statistics.profiles import Interval
 
-__all__ = ["Component", "layout_of"]
+__all__ = ["Component"]
 
 
 class Component:
@@ -72,8 +75,9 @@ class Component:
         self.basins: Sequence[Basin] = ()
         self._groups = groups
         self._losses: list[float] | None = None
-        self._problem = Objective(terms, layout_of(groups), engine)
-        self._began = self._problem.layout.pack(values)
+        self._plain = layout_of(groups)
+        self._problem = Objective(terms, placed(self._plain, groups, values), engine)
+        self._began = dict(values)
 
     @property
     def started(self) -> bool:
@@ -176,7 +180,7 @@ class Component:
                     restarts=restarts,
                     seed=goal.seed,
                     optimizer=chosen,
-                    bounds=_bounds(self._groups, layout),
+                    bounds=bounds_of(self._groups, layout),
                     threshold=threshold,
                     max_steps=None if max_steps is None else max_steps - self.steps,
                     timeout=timeout,
@@ -205,12 +209,12 @@ class Component:
         names
             What to call the elements of θ.
         """
-        layout, problem = self._problem.layout, self._problem
+        problem = self._problem
         if not (self.started and self.after > 0 and problem.has_residuals):
             return None
-        with np.errstate(all="ignore"), problem.known_paths_only():
-            bounds = _bounds(self._groups, layout)
-            return meaning_of(problem, layout.pack(self.values), bounds, names)
+        with np.errstate(all="ignore"), problem.known_paths_only(), self._by_values() as layout:
+            theta = layout.pack(self.values)
+            return meaning_of(problem, theta, self._held(layout, theta), names)
 
     def figures(self, names: Sequence[str]) -> dict[str, Any] | None:
         """Return what a page draws of the fit, or None where nothing was fitted.
@@ -220,13 +224,13 @@ class Component:
         names
             What to call the elements of θ.
         """
-        layout, problem = self._problem.layout, self._problem
+        problem = self._problem
         if not self.started:
             return None
         try:
-            with np.errstate(all="ignore"), problem.known_paths_only():
-                theta, bounds = layout.pack(self.values), _bounds(self._groups, layout)
-                return figures_of(problem, theta, self._began, bounds, names)
+            with np.errstate(all="ignore"), problem.known_paths_only(), self._by_values() as layout:
+                theta, began = layout.pack(self.values), layout.pack(self._began)
+                return figures_of(problem, theta, began, bounds_of(self._groups, layout), names)
         except ShapeOfProblemChanged:
             return None
 
@@ -241,12 +245,11 @@ class Component:
         from softtape.optimize.multistart import lower_elsewhere
 
         layout = self._problem.layout
-        bounds = _bounds(self._groups, layout)
+        bounds = bounds_of(self._groups, layout)
         try:
             with np.errstate(all="ignore"), self._problem.known_paths_only():
-                found = lower_elsewhere(
-                    self._problem.value, self._began, self.after, bounds, seed=seed
-                )
+                start = layout.pack(self._began)
+                found = lower_elsewhere(self._problem.value, start, self.after, bounds, seed=seed)
         except ShapeOfProblemChanged:
             return None
         return None if found is None else layout.unpack(found)
@@ -255,16 +258,35 @@ class Component:
         """Return the 95 % confidence interval of one element of θ by profile."""
         from softtape.statistics.profiles import profile_interval
 
-        layout = self._problem.layout
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), self._by_values() as layout:
+            theta = layout.pack(self.values)
             return profile_interval(
                 self._problem,
-                layout.pack(self.values),
-                _bounds(self._groups, layout),
+                theta,
+                self._held(layout, theta),
                 place,
                 error=error,
                 dof=dof,
             )
+
+    @contextmanager
+    def _by_values(self) -> Iterator[Layout]:
+        """Within, θ is the values themselves: what they mean is told in their own units."""
+        before = self._problem.layout
+        self._problem.layout = moved_by_values(before)
+        try:
+            yield self._problem.layout
+        finally:
+            self._problem.layout = before
+
+    def _held(self, layout: Layout, theta: NDArray[np.float64]) -> Bounds:
+        """Return bounds that hold the largest share of each simplex, which follows the others."""
+        bounds = bounds_of(self._groups, layout)
+        for simplex in layout.coordinates.simplices if layout.coordinates else ():
+            rows = theta[simplex.place].reshape(-1, simplex.width)
+            place = simplex.place.start + np.arange(len(rows)) * simplex.width + rows.argmax(axis=1)
+            bounds.lower[place] = bounds.upper[place] = theta[place]
+        return bounds
 
     @property
     def slices(self) -> Mapping[str, slice]:
@@ -273,7 +295,8 @@ class Component:
 
     def _keep(self, values: Mapping[str, Any]) -> None:
         """Make this the best point: what counts is the loss at the numbers that are kept."""
-        after = float(self._problem.value(self._problem.layout.pack(values)))
+        layout = self._problem.layout = placed(self._plain, self._groups, values)
+        after = float(self._problem.value(layout.pack(values)))
         self.values, self.after, self._losses = dict(values), after, None
         set_values(self._groups, self.values)
 
@@ -284,19 +307,4 @@ class Component:
             return set()
         with np.errstate(all="ignore"):
             _, gradient = self._problem.value_and_gradient(layout.pack(self.values))
-        return {key for key, part in layout.unpack(gradient).items() if not np.any(part)}
-
-
-def layout_of(groups: Groups) -> Layout:
-    """Return where each Param lies in θ."""
-    shapes = {key: params[0].shape for key, params in groups.items()}
-    narrow = frozenset(k for k, params in groups.items() if params[0].dtype == np.float32)
-    return Layout(shapes, narrow)
-
-
-def _bounds(groups: Groups, layout: Layout) -> Bounds:
-    lower, upper = (
-        layout.pack({key: params[0].bounds[side] for key, params in groups.items()})
-        for side in (0, 1)
-    )
-    return Bounds(lower, upper, tuple(s.stop - s.start for s in layout.slices.values()))
+        return {key for key, place in layout.slices.items() if not np.any(gradient[place])}

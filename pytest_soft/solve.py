@@ -34,8 +34,9 @@ from typing import Any
 
 import numpy as np
 
-from pytest_soft.component import Component, layout_of
+from pytest_soft.component import Component
 from pytest_soft.goal import Goal
+from pytest_soft.places import layout_of
 from pytest_soft.restarts import Minimize
 from pytest_soft.values import Groups, group_by_key, set_values
 from softtape.components import connected

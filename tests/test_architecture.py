@@ -35,6 +35,7 @@ ORDER = [
     "arrays",
     "tape",
     "acting",
+    "coordinates",
     "param",
     "distributions",
     "patches",
@@ -67,6 +68,7 @@ APART = {
     "_store_format": {"errors", "_store_format"},
     "store": {"errors", "_store_format", "store"},
     "acting": {"acting"},
+    "coordinates": {"coordinates"},
 }
 
 # the compiled interpreter's choice among operations: two lines for each of them

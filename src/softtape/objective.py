@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softtape.choice import EngineChoice, Kind, check_engine
+from softtape.coordinates import Coordinates
 from softtape.engines.threads import threads_to_use
 from softtape.groups import CaseError, Group
 from softtape.singles import Share
@@ -32,10 +33,13 @@ class Layout:
         Shape of each Param by key, in the order of θ.
     narrow
         Keys of the Params that are float32. θ is float64; the tests see what ships.
+    coordinates
+        What θ has to do with the values; None where it is the values.
     """
 
     shapes: Mapping[str, tuple[int, ...]]
     narrow: frozenset[str] = frozenset()
+    coordinates: Coordinates | None = None
 
     @cached_property
     def slices(self) -> Mapping[str, slice]:
@@ -58,14 +62,21 @@ class Layout:
         return max((s.stop for s in self.slices.values()), default=0)
 
     def pack(self, values: Mapping[str, Any]) -> NDArray[np.float64]:
-        """Return the values as one vector of shape (size,)."""
+        """Return θ, shape (size,), where the Params have these values."""
+        flat = self.flat(values)
+        return flat if self.coordinates is None else self.coordinates.theta(flat)
+
+    def flat(self, values: Mapping[str, Any]) -> NDArray[np.float64]:
+        """Return the values, or anything of their shapes, as one vector of shape (size,)."""
         theta = np.empty(self.size)
         for key, place in self.slices.items():
             theta[place] = np.ravel(np.broadcast_to(values[key], self.shapes[key]))
         return theta
 
     def unpack(self, theta: NDArray[np.float64]) -> dict[str, Any]:
-        """Return the vector as one numpy scalar or array per Param, by key."""
+        """Return the values at θ as one numpy scalar or array per Param, by key."""
+        if self.coordinates is not None:
+            theta = self.coordinates.values(theta)
         values: dict[str, Any] = {}
         for key, place in self.places.items():
             part = theta[place]
@@ -160,7 +171,11 @@ class Objective:
             for key, part in share.gradient.items():
                 place = places[key]
                 gradient[place] += part if type(place) is int else part.ravel()
-        return self._total(shares), gradient
+        return self._total(shares), self._pulled_back(theta, gradient)
+
+    def _pulled_back(self, theta: NDArray[np.float64], slopes: Any) -> NDArray[np.float64]:
+        coordinates = self.layout.coordinates
+        return slopes if coordinates is None else coordinates.pulled_back(theta, slopes)
 
     def residuals_and_jacobian(
         self, theta: NDArray[np.float64], /
@@ -177,7 +192,7 @@ class Objective:
             for key, rows in share.rows.items():
                 matrix[start : start + len(part), self.layout.slices[key]] = rows
             start += len(part)
-        return residuals, matrix
+        return residuals, self._pulled_back(theta, matrix)
 
     @property
     def engine_state(self) -> dict[str, Any]:

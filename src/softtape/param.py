@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 from types import EllipsisType
-from typing import Any, NoReturn, TypeAlias
+from typing import Any, Literal, NoReturn, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from softtape import store
 from softtape import tape as _tape
 from softtape.acting import ActsAsValue
+from softtape.coordinates import simplex_rounding
 from softtape.errors import ParamError, ParamWarning, SoftError, StoreError
 from softtape.location import Location
 
@@ -60,6 +61,11 @@ class Param(ActsAsValue):
     bounds
         ``(lower, upper)``, each a number, an array that broadcasts to the value, or None
         for no bound. A fit never leaves them.
+    constraint
+        ``"positive"`` (above 0), ``"unit_interval"`` (from 0 to 1) or ``"simplex"`` (shares: not
+        negative, and along the last axis they add up to 1), instead of bounds.
+    scale
+        ``"log"`` for a positive value of unknown order of magnitude: fits move its logarithm.
     frozen
         True for a value that fits must leave alone.
     shape
@@ -68,8 +74,8 @@ class Param(ActsAsValue):
     Raises
     ------
     ParamError
-        The value is not real and finite, lies outside its bounds, or the bounds are
-        not in order; on first use, if no name is found, or if it was never filled in.
+        The value is not real and finite, lies outside its bounds or constraint, or these make
+        no sense; on first use, if no name is found, or if it was never filled in.
     StoreError
         On first use, if the stored value does not fit the declaration.
 
@@ -91,7 +97,9 @@ class Param(ActsAsValue):
         "_spec",
         "_value",
         "bounds",
+        "constraint",
         "frozen",
+        "scale",
         "start",
     )
 
@@ -101,6 +109,8 @@ class Param(ActsAsValue):
         *,
         name: str | None = None,
         bounds: tuple[Any, Any] | None = None,
+        constraint: Literal["positive", "unit_interval", "simplex"] | None = None,
+        scale: Literal["linear", "log"] = "linear",
         frozen: bool = False,
         shape: int | tuple[int, ...] | None = None,
     ) -> None:
@@ -117,7 +127,9 @@ class Param(ActsAsValue):
         self.frozen = bool(frozen)
         self.start: Value | None = None if value is ... else _number_or_array(self, value)
         self._shape = _declared_shape(self, shape)
-        self.bounds = _checked_bounds(self, bounds)
+        self.constraint = constraint
+        self.scale = scale
+        self.bounds = _constrained_bounds(self, bounds)
         _DECLARED.append(weakref.ref(self, _DECLARED.remove))
 
     def __set_name__(self, owner: type, name: str) -> None:
@@ -289,19 +301,21 @@ class Param(ActsAsValue):
         """Pickle the declaration and the plain value; refused while tracing."""
         if _tape.reading is not None and not self.frozen:
             self._softtape_current().__reduce_ex__(2)  # raises, naming the line
-        state = (peek(self), self.name, self.bounds, self.frozen, self._file, self._line)
+        rules = (self.bounds, self.constraint, self.scale)
+        state = (peek(self), self.name, rules, self.frozen, self._file, self._line)
         return _unpickled, state
 
 
 def _unpickled(
-    value: Value, name: str, bounds: Any, frozen: bool, file: str | None, line: int
+    value: Value, name: str, rules: Any, frozen: bool, file: str | None, line: int
 ) -> Param:
     """Rebuild a Param elsewhere; it keeps the value it had, whatever the store says there."""
     param = Param.__new__(Param)
     param._namespace = param._spec = None
     param._file, param._line, param._name = file, line, name
     param._value = param.start = value
-    param._shape, param.bounds, param.frozen = np.shape(value), bounds, frozen
+    param._shape, param.frozen = np.shape(value), frozen
+    param.bounds, param.constraint, param.scale = rules
     return param
 
 
@@ -344,10 +358,11 @@ def stored_or_declared(param: Param) -> Value | None:
 def starting_value(param: Param, seed: int) -> Value:
     """Return the value a fit starts from.
 
-    The stored or declared one; for a blank without either, the middle of its bounds, or normal
-    random numbers of its shape with variance 1/(length of the first axis), drawn from ``seed``
-    and the name alone, so that one Param more does not change the others (LeCun, Bottou, Orr and
-    Müller, «Efficient BackProp», 1998).
+    The stored or declared one; for a blank without either, the middle of its bounds (on a log
+    scale, the geometric one), equal shares of a simplex, or normal random numbers of its shape
+    (their absolute values, if it is to be positive) with variance 1/(length of the first axis),
+    drawn from ``seed`` and the name alone, so that one Param more does not change the others
+    (LeCun, Bottou, Orr and Müller, «Efficient BackProp», 1998).
 
     Raises
     ------
@@ -359,11 +374,16 @@ def starting_value(param: Param, seed: int) -> Value:
     if param._value is not None:
         return param._value
     lower, upper = (np.broadcast_to(b, param.shape) for b in param.bounds)
+    if param.constraint == "simplex":
+        return _own(np.full(param.shape, 1.0 / param.shape[-1]))
+    if param.scale == "log":
+        return _own(np.exp((np.log(lower) + np.log(upper)) / 2.0))
     if np.all(np.isfinite(lower)) and np.all(np.isfinite(upper)):
         return _own((lower + upper) / 2.0)
     if param.shape:
         source = np.random.default_rng([seed, zlib.crc32(param.name.encode())])
         drawn = source.standard_normal(param.shape) / math.sqrt(max(param.shape[0], 1))
+        drawn = np.abs(drawn) if param.constraint == "positive" else drawn
         return _own(np.clip(drawn, lower, upper))
     raise ParamError(
         f"{param.where}: the blank {param.name} has nothing to start from. Give it finite "
@@ -430,6 +450,73 @@ def _checked_bounds(param: Param, bounds: Any) -> tuple[Value, Value]:
     if param.start is not None and not _inside(param.start, (low, high)):
         raise ParamError(f"{param.where}: the value {param.start!r} is outside bounds={bounds!r}")
     return _own(low), _own(high)
+
+
+def _constrained_bounds(param: Param, bounds: Any) -> tuple[Value, Value]:
+    """Check bounds, constraint and scale together, and return the bounds they amount to."""
+    constraint, where = param.constraint, param.where
+    if constraint is not None and constraint not in _CONSTRAINTS:
+        raise ParamError(
+            f"{where}: constraint={constraint!r}: it must be 'positive', 'unit_interval' or "
+            "'simplex'. Other limits are bounds=(lower, upper)."
+        )
+    if constraint is not None and bounds is not None:
+        raise ParamError(
+            f"{where}: constraint={constraint!r} and bounds={bounds!r}: give one of them"
+        )
+    if param.scale not in ("linear", "log"):
+        raise ParamError(f"{where}: scale={param.scale!r}: it must be 'linear' or 'log'")
+    if constraint is not None:
+        tiny = float(np.finfo(param.dtype).tiny)
+        bounds = (tiny, math.inf) if constraint == "positive" else (0.0, 1.0)
+        problem = _breach(param, param.start)
+        if problem:
+            raise ParamError(f"{where}: the value {param.start!r} {problem}")
+    checked = _checked_bounds(param, bounds)
+    return _log_bounds(param, checked) if param.scale == "log" else checked
+
+
+_CONSTRAINTS = ("positive", "unit_interval", "simplex")
+
+
+def _breach(param: Param, value: Any) -> str | None:
+    """Say in what a value does not keep to the constraint of a Param, if so."""
+    if param.constraint == "simplex":
+        if not param.shape or param.shape[-1] == 0:
+            return "is no simplex: shares are an array of at least one number"
+        if value is None:
+            return None
+        sums = np.sum(value, axis=-1)
+        worst = float(np.ravel(sums)[np.argmax(np.abs(np.ravel(sums) - 1.0))]) if sums.size else 1.0
+        if abs(worst - 1.0) > simplex_rounding(param.shape[-1], param.dtype):
+            return f"is no simplex: its shares add up to {worst!r}, not to 1"
+        if np.any(np.less(value, 0)):
+            return "is no simplex: a share is negative"
+    if value is not None and param.constraint == "positive" and not np.all(np.greater(value, 0)):
+        return "is not positive"
+    if value is not None and param.constraint == "unit_interval" and not _inside(value, (0, 1)):
+        return "is not between 0 and 1"
+    return None
+
+
+def _log_bounds(param: Param, bounds: tuple[Value, Value]) -> tuple[Value, Value]:
+    """Return the bounds on a log scale, where all is positive."""
+    lower, upper = (np.asarray(bound) for bound in bounds)
+    tiny = float(np.finfo(param.dtype).tiny)
+    if param.constraint == "simplex":
+        raise ParamError(f"{param.where}: a simplex has no log scale")
+    if np.any((lower < 0) & np.isfinite(lower)):
+        raise ParamError(f"{param.where}: bounds below 0 on a log scale, where all is positive")
+    if param.start is None and not (np.all(lower > tiny) and np.all(np.isfinite(upper))):
+        raise ParamError(
+            f"{param.where}: a blank on a log scale starts in the middle of its bounds: give it "
+            "positive bounds=(lower, upper), or a value instead of `...`"
+        )
+    if param.start is not None and not np.all(np.greater(param.start, 0)):
+        raise ParamError(
+            f"{param.where}: the value {param.start!r} is not positive, as a log scale needs it"
+        )
+    return _own(np.maximum(lower, tiny)), _own(upper)
 
 
 def _inside(value: Value, bounds: tuple[Any, Any]) -> bool:
@@ -534,5 +621,5 @@ def _misfit(param: Param, value: Any) -> str | None:
     if np.shape(value) != param.shape:
         return f"has shape {np.shape(value)}, not {param.shape}"
     if not _inside(value, param.bounds):
-        return f"is outside the bounds {param.bounds}"
-    return None
+        return _breach(param, value) or f"is outside the bounds {param.bounds}"
+    return _breach(param, value)

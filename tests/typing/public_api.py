@@ -31,6 +31,9 @@ from softtape.interop.torch import from_torch
 omega = Param(1.0)
 weights = Param(np.zeros((3, 4)), name="weights", bounds=(-1, 1), frozen=False)
 blank = Param(..., shape=(2,), bounds=(None, 5.0))
+mix = Param([0.5, 0.5], constraint="simplex")
+decay = Param(1.0, scale="log", constraint="positive")
+Param(1.0, constraint="postive")  # type: ignore[arg-type]  # misspelt
 
 assert_type(omega, softtape.Param)
 assert_type(omega.shape, tuple[int, ...])
