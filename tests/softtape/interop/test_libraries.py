@@ -13,6 +13,11 @@ from softtape import SoftError, check_grads, grad, hessian, jacobian
 from softtape.interop.jax import from_jax
 from softtape.interop.torch import from_torch
 
+# PyTorch's forward mode compiles by what PyTorch itself has deprecated
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:`torch.jit.script` is deprecated:DeprecationWarning"
+)
+
 X = np.array([0.3, -0.7, 1.1])
 W = np.array([[0.2, 0.5, -0.4], [1.0, -0.3, 0.8]])
 
