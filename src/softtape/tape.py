@@ -189,6 +189,8 @@ class Tape:
         """Return the input named ``key``, made on first use with ``value``."""
         known = self._given.get(key)
         if known is None:
+            if isinstance(value, np.ndarray) and type(value) is not _ARRAY:
+                value = value.view(_ARRAY)
             self.inputs[key], self.start[key] = self.count, value
             known = self._given[key] = self._traced((IS_INPUT, NONE, NONE), value)
         return known
