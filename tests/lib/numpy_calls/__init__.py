@@ -70,5 +70,12 @@ ROWS: dict[str, Calls] = {
 }
 """The rows of all tables, each by a name of its own."""
 
-ONE_BY_ONE: dict[str, str] = {}
+_SETS = ("unique", "unique_values", "unique_all", "unique_counts", "unique_inverse")
+ONE_BY_ONE: dict[str, str] = {
+    **dict.fromkeys(
+        (*_SETS, "union1d", "intersect1d", "setdiff1d", "setxor1d"),
+        "how many elements there are differs from case to case",
+    ),
+    "getitem": "masks, and index arrays apart from each other",
+}
 """Functions of which cases are not batched, by name, and why."""
