@@ -18,7 +18,7 @@ from pytest_soft.restarts import Minimize, minimize_from_many
 from pytest_soft.values import Groups, as_declared, set_values
 from softtape import SoftError
 from softtape.objective import Layout, Objective, ShapeOfProblemChanged, Term
-from softtape.optimize import Bounds, Progress, Status, choose, minimize
+from softtape.optimize import Bounds, Progress, Status, minimize
 
 if TYPE_CHECKING:
     from softtape.optimize.multistart import Basin
@@ -167,11 +167,8 @@ class Component:
         theta = layout.pack(self.values)
         self.error = None
         try:
-            chosen, self.reason = choose(
-                goal.optimizer,
-                n_params=theta.size,
-                has_residuals=self._problem.has_residuals,
-                registered=goal.registered,
+            chosen, self.reason = goal.choose(
+                n_params=theta.size, has_residuals=self._problem.has_residuals
             )
             with np.errstate(all="ignore"):  # a trial point may be far out
                 result, basins = minimize_from_many(

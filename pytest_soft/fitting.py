@@ -98,6 +98,9 @@ class Fitting:
             settings.engine,
             settings.restarts,
             settings.seed,
+            settings.batch_size,
+            settings.epochs,
+            settings.schedule,
             self._optimizers,
         )
         worker = getattr(config, "workerinput", None)

@@ -16,6 +16,8 @@ _OPTIMIZERS = (
     *("auto", "lm", "lbfgs", "adam", "momentum", "gradient-descent"),
     *("scipy-least-squares", "scipy-minimize", "differential-evolution", "cma"),
 )
+_SCHEDULES = ("cosine", "linear", "constant")
+_STOCHASTIC = ("auto", "adam", "momentum", "gradient-descent")
 _ENGINES = ("auto", "numpy", "numba")
 _NAMES = {
     "threshold": ("float", "LOSS", "the total loss to reach, and to keep to in a check"),
@@ -30,6 +32,13 @@ _NAMES = {
     "max_steps": ("int", "N", "most steps of the optimizer"),
     "timeout": ("float", "SECONDS", "most time for the fit; the best point found is kept"),
     "restarts": ("int", "N", "further starts to try, against local minima (default 0)"),
+    "batch_size": ("int", "N", "take each step from N of the soft tests (minibatches)"),
+    "epochs": ("int", "N", "with a batch size: how often each test is taken (default 20)"),
+    "schedule": (
+        "string",
+        "NAME",
+        f"with a batch size: how the learning rate falls, one of {', '.join(_SCHEDULES)}",
+    ),
     "holdout": ("float", "FRACTION", "hold out so many of the soft tests, drawn by the seed"),
     "kfold": ("int", "K", "with --soft-fit: also fit without each of K parts of the soft tests"),
     "gap": ("float", "LOSS", "most by which the mean loss held out may be above the fitted one"),
@@ -78,6 +87,12 @@ class Settings(NamedTuple):
         Most seconds, or None.
     restarts
         How many further starts to try.
+    batch_size
+        How many tests a step looks at, or None for all of them.
+    epochs
+        How often each test is looked at, in batches.
+    schedule
+        How the learning rate falls meanwhile.
     holdout
         Part of the soft tests to hold out, from 0 to below 1.
     kfold
@@ -105,6 +120,9 @@ class Settings(NamedTuple):
     max_steps: int | None
     timeout: float | None
     restarts: int
+    batch_size: int | None
+    epochs: int
+    schedule: str
     holdout: float
     kfold: int
     gap: float | None
@@ -151,6 +169,9 @@ class Settings(NamedTuple):
             max_steps=given["max_steps"],
             timeout=given["timeout"],
             restarts=given["restarts"] or 0,
+            batch_size=given["batch_size"],
+            epochs=20 if given["epochs"] is None else given["epochs"],
+            schedule=given["schedule"] or "cosine",
             holdout=given["holdout"] or 0.0,
             kfold=given["kfold"] or 0,
             gap=given["gap"],
@@ -158,6 +179,9 @@ class Settings(NamedTuple):
             write=given["write"] or "store",
             asked=asked,
         )
+        for name in ("epochs", "schedule"):
+            if given[name] is not None and made.batch_size is None:
+                raise pytest.UsageError(f"soft_{name} needs soft_batch_size: it is of minibatches")
         made._check(_optimizers(config, made.optimizer))
         return made
 
@@ -187,7 +211,21 @@ class Settings(NamedTuple):
             raise pytest.UsageError(f"soft_restarts is {self.restarts}: it must be 0 or more")
         if self.seed < 0:
             raise pytest.UsageError(f"soft_seed is {self.seed}: it must be 0 or more")
+        self._check_batches()
         self._check_split()
+
+    def _check_batches(self) -> None:
+        if self.batch_size is None:
+            return
+        if self.optimizer not in _STOCHASTIC:
+            raise pytest.UsageError(
+                f"soft_batch_size needs soft_optimizer to be one of {', '.join(_STOCHASTIC)}, not "
+                f"{self.optimizer!r}, which needs all tests at each step"
+            )
+        _check_name("soft_schedule", self.schedule, _SCHEDULES)
+        for name, number in (("batch_size", self.batch_size), ("epochs", self.epochs)):
+            if number < 1:
+                raise pytest.UsageError(f"soft_{name} is {number}: it must be 1 or more")
 
     def _check_split(self) -> None:
         if not 0 <= self.holdout < 1:

@@ -195,6 +195,30 @@ class Objective:
         return residuals, self._pulled_back(theta, matrix)
 
     @property
+    def kinds(self) -> Sequence[str]:
+        """For each test, the name of the function it is a case of."""
+        return [term.name.partition("[")[0] for term in self.terms]
+
+    def part(
+        self, tests: Sequence[int], theta: NDArray[np.float64], /
+    ) -> tuple[float, NDArray[np.float64]]:
+        """Return the sum of the weighted losses of some tests, by number, and its gradient."""
+        self._some.select(tests)
+        return self._some.value_and_gradient(theta)
+
+    @cached_property
+    def _some(self) -> Objective:
+        # one engine: which one pays would be counted anew after a resumed fit, bits and all
+        return Objective(self.terms, self.layout, "numpy", self._threads)
+
+    def select(self, tests: Sequence[int]) -> None:
+        """Leave all other tests out of the sum from now on."""
+        for group in self._groups.values():
+            group.remove(set(group.members))
+        for number in tests:
+            self._join(number, self.terms[number].path)
+
+    @property
     def engine_state(self) -> dict[str, Any]:
         """Which engine runs what from here on, as plain data.
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from softtape.optimize.gradient_descent import GradientDescent, GradientDescentState
     from softtape.optimize.lbfgs import LBFGS, LBFGSState
     from softtape.optimize.levenberg_marquardt import LevenbergMarquardt, LevenbergMarquardtState
+    from softtape.optimize.minibatch import Minibatch, MinibatchState
     from softtape.optimize.momentum import Momentum, MomentumState
 
 __all__ = [
@@ -28,6 +29,8 @@ __all__ = [
     "LBFGSState",
     "LevenbergMarquardt",
     "LevenbergMarquardtState",
+    "Minibatch",
+    "MinibatchState",
     "Momentum",
     "MomentumState",
     "Objective",
@@ -48,6 +51,7 @@ _HOME = {
     "GradientDescent": "gradient_descent",
     "LBFGS": "lbfgs",
     "LevenbergMarquardt": "levenberg_marquardt",
+    "Minibatch": "minibatch",
     "Momentum": "momentum",
 }
 

@@ -181,7 +181,9 @@ class _Drive(Generic[S]):
             status = state.status or status
             if status is Status.MAX_STEPS or self.watch.best.theta is self.leg_start:
                 break
-            if status is Status.OWN or (status is Status.GRADIENT and self._at_best(state)):
+            if status in (Status.OWN, Status.EPOCHS) or (
+                status is Status.GRADIENT and self._at_best(state)
+            ):
                 break  # this depends on the point alone: a fresh start would say the same
             self.leg += 1
             state = self._begin()

@@ -1,10 +1,13 @@
 """An objective under watch: counts, keeps the best point, ends the fit from within a step."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from softtape.errors import SoftError
 from softtape.optimize.base import Floats, Objective, State, Status, rounding
 
 __all__ = ["Best", "Stop", "Watch"]
@@ -88,6 +91,24 @@ class Watch:
         """Return the residuals, shape (m,), and their Jacobian, shape (m, n)."""
         self._before()
         return self._objective.residuals_and_jacobian(theta.copy())
+
+    @property
+    def kinds(self) -> Sequence[str]:
+        """For each test, the name of the function it is a case of (see `InParts`)."""
+        kinds: Sequence[str] = self._parts.kinds
+        return kinds
+
+    def part(self, tests: Sequence[int], theta: Floats) -> tuple[float, Floats]:
+        """Return the loss of some tests, and its gradient, shape (n,); no point is judged by it."""
+        self._before()
+        value, gradient = self._parts.part(tests, theta.copy())
+        return float(value), np.array(gradient, dtype=np.float64)
+
+    @property
+    def _parts(self) -> Any:
+        if not hasattr(self._objective, "part"):
+            raise SoftError("this objective is no sum over tests: it has no batches")
+        return self._objective
 
     def settle(self, state: State) -> None:
         """Make the point of ``state`` the best one, with the gradient known there."""
