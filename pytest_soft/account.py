@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from pytest_soft.beforehand import PriorOf
 from pytest_soft.component import Component
 from pytest_soft.keep import relative
 from pytest_soft.solve import Solution
-from pytest_soft.summary import ComponentFit, ParamChange
+from pytest_soft.summary import ComponentFit, ParamChange, PriorTerm
 from pytest_soft.values import group_by_key
 from softtape import Param
 from softtape.optimize import Status
@@ -19,8 +21,14 @@ from softtape.optimize import Status
 __all__ = ["change_of", "component_fits"]
 
 
-def component_fits(solution: Solution) -> list[ComponentFit]:
-    """Return what happened in each component, its Params by names that tell them apart."""
+def component_fits(
+    solution: Solution, priors: Mapping[str, PriorTerm] | None = None
+) -> list[ComponentFit]:
+    """Return what happened in each component, its Params by names that tell them apart.
+
+    Their losses are those of the tests, without the priors of their Params, given by key.
+    """
+    beside = priors or {}
     groups = group_by_key(key for c in solution.components for key in c.values)
     shared = Counter(params[0].name for params in groups.values())
     names = {
@@ -30,9 +38,11 @@ def component_fits(solution: Solution) -> list[ComponentFit]:
     return [
         ComponentFit(
             params=[names[key] for key in component.values],
-            tests=[term.name for term in component.terms],
-            before=component.before,
-            after=component.after,
+            tests=[t.name for t in component.terms if not isinstance(t, PriorOf)],
+            before=component.before
+            - sum(p.before for k, p in beside.items() if k in component.values),
+            after=component.after
+            - sum(p.after for k, p in beside.items() if k in component.values),
             end=_end(component),
             outcome=component.status.sentence if component.status else "",
             optimizer=component.optimizer,

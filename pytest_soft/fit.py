@@ -16,6 +16,7 @@ import pytest
 
 from pytest_soft.account import change_of, component_fits
 from pytest_soft.asserts import limit_of
+from pytest_soft.beforehand import prior_losses, prior_terms
 from pytest_soft.collect import Options
 from pytest_soft.explain import explain
 from pytest_soft.folds import fit_folds
@@ -123,6 +124,7 @@ class Fit:
         self._journal = journal or Journal(goal)
         self._resume = resume
         self._kfold = kfold
+        self._priors: list[Term] = []
         self._cases: dict[str, int] = {}
         self._traces = Traces(session, partial(self._journal.starting_value, seed=seed))
         self.summary = FitSummary(dry_run=keeping.dry_run)
@@ -167,6 +169,8 @@ class Fit:
             self._give_up("nothing to fit", _ALL_OUT)
         self._refuse_gone(start)
         self._refuse_non_finite()
+        self._priors = prior_terms(terms, start)
+        terms = [*terms, *self._priors]
         limits = {i.nodeid: limit_of(i.obj, o.threshold) for i, o in self._tests.items()}
         try:
             self._journal.begin(terms, start)
@@ -191,7 +195,7 @@ class Fit:
         solution = replace(solution, values={**solution.values, **kept})
         set_values(groups, solution.values)
         self.values = solution.values
-        self._report(solution, terms, groups, old)
+        self._report(solution, terms, start, old)
         self._store(groups, old)
         self._leave_checkpoint(solution)
         if self._kfold and not self.summary.interrupted and not self.summary.troubles:
@@ -306,11 +310,19 @@ class Fit:
     # ---- reporting
 
     def _report(
-        self, solution: Solution, terms: Sequence[Term], groups: Groups, old: Mapping[str, Any]
+        self,
+        solution: Solution,
+        terms: Sequence[Term],
+        start: Mapping[str, Any],
+        old: Mapping[str, Any],
     ) -> None:
-        summary = self.summary
-        summary.before, summary.after = solution.before, solution.after
-        summary.losses = {t.name: v for t, v in zip(terms, solution.losses, strict=True)}
+        summary, groups = self.summary, group_by_key(list(solution.values))
+        priors = prior_losses(self._priors, start, {**start, **solution.values})
+        summary.priors = list(priors.values())
+        terms = terms[: len(terms) - len(priors)]  # 𝓛 is that of the tests
+        summary.before = solution.before - sum(prior.before for prior in summary.priors)
+        summary.losses = {t.name: v for t, v in zip(terms, solution.losses, strict=False)}
+        summary.after = sum(t.weight * summary.losses[t.name] for t in terms if t.weight)
         summary.outcome, summary.optimizer = solution.outcome, solution.optimizer
         summary.steps, summary.evaluations = solution.steps, solution.evaluations
         summary.retraces = solution.retraces
@@ -318,7 +330,7 @@ class Fit:
         summary.params = [
             change_of(params[0], old[key], solution.values[key]) for key, params in groups.items()
         ]
-        summary.components = component_fits(solution)
+        summary.components = component_fits(solution, priors)
         summary.interrupted = solution.status is Status.INTERRUPTED
         self._report_failures(solution)
         plain = [term.name for term in terms if not term.traced]

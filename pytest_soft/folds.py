@@ -52,7 +52,8 @@ def fit_folds(
         A fit was interrupted.
     """
     began = time.monotonic()
-    drawn = {term.name: fold_of(term.name, goal.seed, folds) for term in terms if term.weight}
+    tests = [term for term in terms if term.weight and term.name in cases]  # priors always count
+    drawn = {term.name: fold_of(term.name, goal.seed, folds) for term in tests}
     weights = {t.name: t.weight * cases[t.name] for t in terms if t.name in drawn}
     filled = sorted(set(drawn.values()))
     for fold in filled if len(filled) > 1 else []:

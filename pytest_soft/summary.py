@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 from pytest_soft.verdict import Sides
 
-__all__ = ["ComponentFit", "FitSummary", "ParamChange", "Trouble"]
+__all__ = ["ComponentFit", "FitSummary", "ParamChange", "PriorTerm", "Trouble"]
 
 _MOST_NAMES = 3
 
@@ -110,6 +110,28 @@ class ComponentFit:
 
 
 @dataclass(frozen=True)
+class PriorTerm:
+    """What the prior of a Param adds to what a fit minimises.
+
+    Attributes
+    ----------
+    name
+        Of the Param.
+    prior
+        The prior, as it is written.
+    before
+        Its term at the start.
+    after
+        Its term at the best point.
+    """
+
+    name: str
+    prior: str
+    before: float
+    after: float
+
+
+@dataclass(frozen=True)
 class Trouble:
     """Something that kept the fit from its goal: a title and the whole story."""
 
@@ -145,6 +167,8 @@ class FitSummary:
         How often a test was traced again because it took another path.
     alone
         The tests that had to be run one by one, by test id, and the operation to blame.
+    priors
+        The terms of the Params' priors, beside 𝓛.
     folds
         What the fits without each fold gave.
     params
@@ -191,6 +215,7 @@ class FitSummary:
     seconds: float = 0.0
     retraces: int = 0
     alone: dict[str, str] = field(default_factory=dict)
+    priors: list[PriorTerm] = field(default_factory=list)
     folds: list[Sides] = field(default_factory=list)
     params: list[ParamChange] = field(default_factory=list)
     components: list[ComponentFit] = field(default_factory=list)
@@ -242,6 +267,7 @@ class FitSummary:
         made = cls(**plain)
         made.params = [_param_change(p) for p in plain["params"]]
         made.components = [ComponentFit(**component) for component in plain["components"]]
+        made.priors = [PriorTerm(**prior) for prior in plain["priors"]]
         made.folds = [Sides(**fold) for fold in plain["folds"]]
         made.troubles = [Trouble(**t) for t in plain["troubles"]]
         return made

@@ -36,6 +36,7 @@ ORDER = [
     "tape",
     "acting",
     "coordinates",
+    "priors",
     "param",
     "distributions",
     "patches",

@@ -164,6 +164,10 @@ def _fit_lines(fit: FitSummary, verbosity: int) -> Iterator[Line]:
             yield f"{'':9}{'':{width}}  {interval}", {}
     if len(fit.params) > len(shown):
         yield f"{'':9}and {len(fit.params) - len(shown)} more (-v shows all)", {}
+    for i, prior in enumerate(fit.priors):
+        change = f"{prior.before:.4g} -> {prior.after:.4g}"
+        label = "priors" if i == 0 else ""
+        yield f"{label:9}{prior.name} ~ {prior.prior}  {change}, beside the total loss", {}
     would = "would be " if fit.dry_run else ""
     for path in fit.stored:
         yield f"stored   {would}in {path}", {}

@@ -21,6 +21,7 @@ from softtape.acting import ActsAsValue
 from softtape.coordinates import simplex_rounding
 from softtape.errors import ParamError, ParamWarning, SoftError, StoreError
 from softtape.location import Location
+from softtape.priors import Prior
 
 __all__ = [
     "Param",
@@ -66,6 +67,9 @@ class Param(ActsAsValue):
         negative, and along the last axis they add up to 1), instead of bounds.
     scale
         ``"log"`` for a positive value of unknown order of magnitude: fits move its logarithm.
+    prior
+        What is known of it beforehand, such as ``softtape.priors.normal(2.0, 0.1)``: an extra
+        term of a fit, apart from the total loss.
     frozen
         True for a value that fits must leave alone.
     shape
@@ -99,6 +103,7 @@ class Param(ActsAsValue):
         "bounds",
         "constraint",
         "frozen",
+        "prior",
         "scale",
         "start",
     )
@@ -111,6 +116,7 @@ class Param(ActsAsValue):
         bounds: tuple[Any, Any] | None = None,
         constraint: Literal["positive", "unit_interval", "simplex"] | None = None,
         scale: Literal["linear", "log"] = "linear",
+        prior: Prior | None = None,
         frozen: bool = False,
         shape: int | tuple[int, ...] | None = None,
     ) -> None:
@@ -130,6 +136,7 @@ class Param(ActsAsValue):
         self.constraint = constraint
         self.scale = scale
         self.bounds = _constrained_bounds(self, bounds)
+        self.prior = _checked_prior(self, prior)
         _DECLARED.append(weakref.ref(self, _DECLARED.remove))
 
     def __set_name__(self, owner: type, name: str) -> None:
@@ -301,7 +308,7 @@ class Param(ActsAsValue):
         """Pickle the declaration and the plain value; refused while tracing."""
         if _tape.reading is not None and not self.frozen:
             self._softtape_current().__reduce_ex__(2)  # raises, naming the line
-        rules = (self.bounds, self.constraint, self.scale)
+        rules = (self.bounds, self.constraint, self.scale, self.prior)
         state = (peek(self), self.name, rules, self.frozen, self._file, self._line)
         return _unpickled, state
 
@@ -315,7 +322,7 @@ def _unpickled(
     param._file, param._line, param._name = file, line, name
     param._value = param.start = value
     param._shape, param.frozen = np.shape(value), frozen
-    param.bounds, param.constraint, param.scale = rules
+    param.bounds, param.constraint, param.scale, param.prior = rules
     return param
 
 
@@ -517,6 +524,28 @@ def _log_bounds(param: Param, bounds: tuple[Value, Value]) -> tuple[Value, Value
             f"{param.where}: the value {param.start!r} is not positive, as a log scale needs it"
         )
     return _own(np.maximum(lower, tiny)), _own(upper)
+
+
+def _checked_prior(param: Param, prior: Any) -> Prior | None:
+    if prior is None:
+        return None
+    if not isinstance(prior, Prior):
+        raise ParamError(
+            f"{param.where}: prior={prior!r}: it must be one of softtape.priors, such as "
+            "normal(2.0, 0.1)"
+        )
+    if prior.name == "lognormal" and not np.all(np.greater(param.bounds[0], 0)):
+        raise ParamError(
+            f"{param.where}: a lognormal prior needs a positive Param: add "
+            "constraint='positive' or scale='log'"
+        )
+    try:
+        np.broadcast_to(prior.center, param.shape), np.broadcast_to(prior.spread, param.shape)
+    except ValueError:
+        raise ParamError(
+            f"{param.where}: prior={prior} does not broadcast to shape {param.shape}"
+        ) from None
+    return prior
 
 
 def _inside(value: Value, bounds: tuple[Any, Any]) -> bool:

@@ -2,7 +2,7 @@
 
 import json
 
-from pytest_soft.summary import ComponentFit, FitSummary, ParamChange, Trouble
+from pytest_soft.summary import ComponentFit, FitSummary, ParamChange, PriorTerm, Trouble
 from pytest_soft.verdict import Sides
 
 FULL = FitSummary(
@@ -17,6 +17,7 @@ FULL = FitSummary(
     seconds=0.5,
     retraces=1,
     alone={"t.py::test_a": "interp"},
+    priors=[PriorTerm("omega", "normal(1, 2)", 0.5, 0.25)],
     folds=[Sides(1.0, 4.0, 0.5, 1.0, 1)],
     params=[
         ParamChange("omega", "sine.py", (), 1.0, 1.5, 0.5, at_bound=False),
