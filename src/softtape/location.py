@@ -5,13 +5,17 @@ from __future__ import annotations
 import linecache
 import os
 import sys
+import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 
 import numpy as np
 
-__all__ = ["Location", "user_location"]
+__all__ = ["Location", "raised_at", "user_location"]
 
+_STANDARD = f"{sysconfig.get_paths()['stdlib']}{os.sep}"
+_INSTALLED = (f"{_STANDARD}site-packages{os.sep}", f"{_STANDARD}dist-packages{os.sep}")
 _INNER = (
     f"{Path(__file__).parent}{os.sep}",
     f"{Path(np.__file__).parent}{os.sep}",
@@ -36,14 +40,32 @@ class Location:
 
 
 def user_location() -> Location:
-    """Return the innermost line that belongs neither to softtape nor to numpy.
+    """Return the innermost line that belongs neither to softtape, to numpy nor to Python itself.
 
     Modules whose global ``__tracebackhide__`` is true are passed over as well, as pytest does it.
     """
     frame = sys._getframe(1)
     while frame.f_back is not None and (
-        frame.f_code.co_filename.startswith(_INNER) or frame.f_globals.get("__tracebackhide__")
+        _is_inner(frame.f_code.co_filename) or frame.f_globals.get("__tracebackhide__")
     ):
         frame = frame.f_back
     file, line = frame.f_code.co_filename, frame.f_lineno
     return Location(file, line, linecache.getline(file, line, frame.f_globals).strip())
+
+
+def raised_at(traceback: TracebackType) -> Location:
+    """Return the innermost line of the user's code that an error passed."""
+    found = traceback
+    step: TracebackType | None = traceback
+    while step is not None:
+        if not _is_inner(step.tb_frame.f_code.co_filename):
+            found = step
+        step = step.tb_next
+    frame, line = found.tb_frame, found.tb_lineno
+    file = frame.f_code.co_filename
+    return Location(file, line, linecache.getline(file, line, frame.f_globals).strip())
+
+
+def _is_inner(file: str) -> bool:
+    standard = file.startswith(_STANDARD) and not file.startswith(_INSTALLED)
+    return standard or file.startswith(_INNER)

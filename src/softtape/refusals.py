@@ -6,15 +6,17 @@ import inspect
 import math
 import re
 from collections.abc import Callable
+from types import TracebackType
 from typing import Any, NoReturn
 
 import numpy as np
 
-from softtape.errors import TraceError
-from softtape.location import user_location
+from softtape.errors import SoftError, TraceError
+from softtape.location import raised_at, user_location
 
 __all__ = [
     "UNFOLLOWED",
+    "explained",
     "outlived",
     "refuse",
     "refuse_constant",
@@ -76,6 +78,7 @@ _CALLS = re.compile(r"(?<![\w.])(?:math\.)?(\w+)\s*\(")
 def refuse_float(ndim: int) -> NoReturn:
     """Raise for ``float(traced)``, also when ``math`` or a plain array asks for it."""
     text = user_location().text
+    refuse_statistics(text)
     calls = _CALLS.findall(text)
     names = [n for n in dict.fromkeys(calls) if n in vars(math) and n not in _MATH_TRACED]
     if names and "float" not in calls:  # which of them asked cannot be seen from here
@@ -94,6 +97,51 @@ def refuse_float(ndim: int) -> NoReturn:
     refuse(
         "float()",
         "Drop the call: a traced value already acts as its number, also in f-strings.",
+    )
+
+
+_STATISTICS = {
+    **dict.fromkeys(("mean", "fmean"), "np.mean(x)"),
+    **dict.fromkeys(("median", "median_low", "median_high"), "np.median(x)"),
+    **{"variance": "np.var(x, ddof=1)", "pvariance": "np.var(x)"},
+    **{"stdev": "np.std(x, ddof=1)", "pstdev": "np.std(x)"},
+    "geometric_mean": "np.exp(np.mean(np.log(x)))",
+    "harmonic_mean": "1 / np.mean(1 / x)",
+}
+
+
+def refuse_statistics(text: str) -> None:
+    """Raise if a line calls a function of Python's statistics module."""
+    for name, instead in _STATISTICS.items():
+        if re.search(rf"(?:\bstatistics\.|(?<![\w.])){name}\s*\(", text):
+            refuse(f"statistics.{name}", f"Use {instead}.")
+
+
+_NOT_NUMBERS = {
+    "Decimal": "Drop the call: a fit computes in floats.",
+    "Fraction": "Drop the call: a fit computes in floats.",
+}
+
+
+def explained(error: BaseException | None, traceback: TracebackType | None) -> TraceError | None:
+    """Return what to say where other code raised because it does not know traced values.
+
+    Python's ``Decimal(x)``, ``json.dumps(x)`` and their like cannot be asked beforehand.
+    """
+    if not isinstance(error, TypeError) or isinstance(error, SoftError) or traceback is None:
+        return None
+    place = raised_at(traceback)
+    for name, instead in _NOT_NUMBERS.items():
+        if re.search(rf"\b{name}\s*\(", place.text):
+            return TraceError(
+                f"{place}\n{name}() would take a traced value off the tape and lose its gradient "
+                f"({error}). {instead}"
+            )
+    if not re.search(r"\b(Traced|Mutated)\b", str(error)):
+        return None
+    return TraceError(
+        f"{place}\n{error}: what was called does not know traced values, and would lose their "
+        "gradient. Use numpy functions and operators, or softtape.stop_gradient(x) on purpose."
     )
 
 

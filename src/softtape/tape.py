@@ -23,7 +23,7 @@ from softtape.graph import Graph, Guard
 from softtape.location import Location, user_location
 from softtape.operands import plain_operand
 from softtape.ops import PRIMITIVES, Primitive
-from softtape.refusals import outlived, refuse_constant
+from softtape.refusals import explained, outlived, refuse_constant
 from softtape.traced import Traced
 
 __all__ = ["Readable", "Reader", "Tape", "Traced", "reading", "set_reader", "stop_gradient"]
@@ -157,6 +157,8 @@ class Tape:
         self.close()
         if isinstance(error, ValueError) and isinstance(error.__cause__, TraceError):
             raise error.__cause__ from None  # numpy hides it where a[0] = traced calls float()
+        if (said := explained(error, traceback)) is not None:
+            raise said from error
 
     def close(self) -> None:
         """Refuse further recording."""

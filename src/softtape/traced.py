@@ -32,6 +32,7 @@ from softtape.refusals import (
     refuse,
     refuse_float,
     refuse_function,
+    refuse_statistics,
     refuse_unknown_arguments,
 )
 
@@ -307,6 +308,15 @@ class Traced:
         # numpy may raise an error of its own from this one, which then has no frame but this
         __tracebackhide__ = False
         refuse_float(self.ndim)
+
+    def as_integer_ratio(self) -> NoReturn:
+        """Raise: exact arithmetic, which asks for it, would lose the gradient."""
+        refuse_statistics(user_location().text)
+        refuse("a fraction", "Compute in floats.")
+
+    def is_integer(self) -> bool:
+        """Return whether it is a whole number, guarded."""
+        return bool(self == _np.floor(self))
 
     def __complex__(self) -> complex:
         """Raise: the gradient would be lost."""

@@ -561,7 +561,10 @@ REFUSED: list[tuple[Operation, str, str]] = [
     (lambda t, v: np.shares_memory(v, v), "np.shares_memory", "no memory of its own"),
     (lambda t, v: np.linalg.qr(v[None], "raw"), "np.linalg.qr", "use 'reduced'"),
     (lambda t, v: np.ravel(v, order="K"), "np.ravel", "order='C'"),
-    (lambda t, v: statistics.fmean([t, t]), "fsum", "np.sum"),
+    (lambda t, v: statistics.fmean([t, t]), "statistics.fmean", "np.mean(x)"),
+    (lambda t, v: statistics.mean([t, t]), "statistics.mean", "np.mean(x)"),
+    (lambda t, v: statistics.stdev([t, 2 * t]), "statistics.stdev", "np.std(x, ddof=1)"),
+    (lambda t, v: statistics.pvariance([t, t]), "statistics.pvariance", "np.var(x)"),
     (lambda t, v: v.astype("U5"), "astype(<U5)", "tape knows numbers"),
 ]
 
@@ -573,11 +576,10 @@ def test_refused_with_place_and_replacement(t: Any, v: Any, number: int) -> None
     place, _, explanation = message.partition("\n")
     assert what in explanation
     assert instead in explanation
-    if what != "fsum":  # whose caller is the standard library's own Python code
-        path, line, text = re.fullmatch(r"(.*?):(\d+): (.*)", place).groups()  # type: ignore[union-attr]
-        assert Path(path).resolve() == Path(__file__).resolve()
-        assert Path(__file__).read_text().splitlines()[int(line) - 1].strip() == text
-        assert text  # the line itself is shown
+    path, line, text = re.fullmatch(r"(.*?):(\d+): (.*)", place).groups()  # type: ignore[union-attr]
+    assert Path(path).resolve() == Path(__file__).resolve()
+    assert Path(__file__).read_text().splitlines()[int(line) - 1].strip() == text
+    assert text  # the line itself is shown
 
 
 def test_refusal_points_at_the_very_line(t: Any) -> None:
@@ -604,6 +606,24 @@ def test_assigning_a_traced_element_is_refused_by_the_tape() -> None:
     refusal(collected)
 
 
+@pytest.mark.parametrize(
+    ("call", "instead"),
+    [
+        (lambda t: Decimal(t), "a fit computes in floats"),
+        (lambda t: Fraction(t), "float"),
+        (lambda t: json.dumps({"x": t}), "does not know traced values"),
+    ],
+)
+def test_code_that_does_not_know_traced_values_is_named(call: Operation, instead: str) -> None:
+    def program() -> None:
+        with Tape() as tape:
+            call(tape.input("t", 1.5))
+
+    message = refusal(program)
+    assert re.match(r".*test_tape\.py:\d+: \(lambda t: ", message)
+    assert instead in message
+
+
 def test_errors_of_the_user_pass_unchanged() -> None:
     cause = KeyError("x")
     with pytest.raises(ValueError, match="mine") as caught, Tape():
@@ -615,7 +635,6 @@ def test_errors_of_the_user_pass_unchanged() -> None:
     "program",
     [
         lambda t, v: json.dumps(t),
-        lambda t, v: statistics.mean([t, t]),
         lambda t, v: v.sort(),
         lambda t, v: np.nditer(v),
     ],
