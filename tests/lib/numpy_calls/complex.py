@@ -55,7 +55,12 @@ SMOOTH: Table = {
     np.sort_complex: fixed(lambda x: np.real(np.sort_complex(x)), (3,), apart=True, analytic=False),
 }
 HIDDEN: dict[str, Any] = {
-    **{f"complex-{f.__name__}": of_parts(f) for f in HOLOMORPHIC},
+    **{
+        f"complex-holomorphic-{i}": of_parts(
+            lambda z, i=i: np.concatenate([f(z) for f in HOLOMORPHIC[i::4]])
+        )
+        for i in range(4)
+    },
     **{
         f"complex-{f.__name__}": of_parts(f, 2)
         for f in (np.add, np.subtract, np.multiply, np.divide, np.power, np.float_power)
@@ -114,7 +119,7 @@ HIDDEN: dict[str, Any] = {
             m,
             n,
         )
-        for m, n in ((3, 2), (2, 3), (3, 3))
+        for m, n in ((3, 2), (2, 3))
     },
     "complex-qr": of_matrices(lambda a: np.linalg.qr(a + SPREAD[:, :2]), 3, 2),
     "complex-pinv": of_matrices(lambda a: [np.linalg.pinv(a + SPREAD[:, :2])], 3, 2),
@@ -130,4 +135,4 @@ HIDDEN: dict[str, Any] = {
 def products(factors: Any) -> list[Any]:
     """Return what the phases of singular vectors leave alone."""
     u, s, vh = factors
-    return [s, u[:, :1] @ vh[:1], np.abs(u), np.abs(vh)]
+    return [s, u[:, :1] @ vh[:1]]
