@@ -22,6 +22,7 @@ from softtape.optimize import Bounds, Progress, Status, minimize
 
 if TYPE_CHECKING:
     from softtape.optimize.multistart import Basin
+    from softtape.statistics.influence import Conflict
     from softtape.statistics.profiles import Interval
 
 __all__ = ["Component"]
@@ -198,20 +199,66 @@ class Component:
         else:
             self._keep(values)
 
-    def meaning(self, names: Sequence[str]) -> Meaning | None:
-        """Return what the numbers of the best point mean, or None where that cannot be told.
+    def meaning(self, names: Sequence[str], *, absolute: bool = False) -> Meaning | str:
+        """Return what the numbers of the best point mean, or why that cannot be told.
 
         Parameters
         ----------
         names
             What to call the elements of θ.
+        absolute
+            Whether the residuals are in units of their standard deviations.
         """
         problem = self._problem
-        if not (self.started and self.after > 0 and problem.has_residuals):
-            return None
+        if not self.started:
+            return "it was not fitted"
+        if not problem.has_residuals:
+            return "the losses are not visibly sums of squares"
+        if not (self.after > 0 or absolute):
+            return "the fit is exact, so nothing tells the scatter"
         with np.errstate(all="ignore"), problem.known_paths_only(), self._by_values() as layout:
             theta = layout.pack(self.values)
-            return meaning_of(problem, theta, self._held(layout, theta), names)
+            return meaning_of(problem, theta, self._held(layout, theta), names, absolute=absolute)
+
+    def contradiction(self, *, missed: bool) -> Conflict | None:
+        """Return two tests that keep each other from their minima, by their gradients.
+
+        Parameters
+        ----------
+        missed
+            Whether a threshold is missed.
+        """
+        converged = self.status is not None and self.status.converged
+        traced = all(term.traced for term in self.terms)
+        if not (converged and traced and self.after > 0 and len(self.terms) > 1):
+            return None
+        from pytest_soft.contradiction import contradiction
+
+        layout = self._problem.layout
+        theta, bounds = layout.pack(self.values), bounds_of(self._groups, layout)
+        with np.errstate(all="ignore"):
+            return contradiction(self.terms, layout, theta, bounds, self.losses, missed=missed)
+
+    def pressed(self) -> Sequence[tuple[str, int, bool, float]]:
+        """Return where a bound keeps 𝓛 from falling: key, element, whether upper, the bound."""
+        converged = self.status is not None and self.status.converged
+        if not (converged and all(term.traced for term in self.terms)):
+            return []
+        with np.errstate(all="ignore"), self._by_values() as layout:
+            theta, bounds = layout.pack(self.values), bounds_of(self._groups, layout)
+            on_bound = (theta == bounds.lower) | (theta == bounds.upper)
+            on_bound &= bounds.lower < bounds.upper
+            for simplex in layout.coordinates.simplices if layout.coordinates else ():
+                on_bound[simplex.place] = False  # there, the sum has a say as well
+            if not on_bound.any():
+                return []
+            _, gradient = self._problem.value_and_gradient(theta)
+        held = on_bound & ~bounds.free(theta, gradient)
+        return [
+            (key, int(i), bool(gradient[place][i] < 0), float(theta[place][i]))
+            for key, place in layout.slices.items()
+            for i in np.flatnonzero(held[place])
+        ]
 
     def figures(self, names: Sequence[str]) -> dict[str, Any] | None:
         """Return what a page draws of the fit, or None where nothing was fitted.
@@ -251,7 +298,7 @@ class Component:
             return None
         return None if found is None else layout.unpack(found)
 
-    def profile(self, place: int, error: float, dof: int) -> Interval:
+    def profile(self, place: int, error: float, dof: int, *, absolute: bool = False) -> Interval:
         """Return the 95 % confidence interval of one element of θ by profile."""
         from softtape.statistics.profiles import profile_interval
 
@@ -264,6 +311,7 @@ class Component:
                 place,
                 error=error,
                 dof=dof,
+                absolute=absolute,
             )
 
     @contextmanager

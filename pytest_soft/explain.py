@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -15,13 +15,20 @@ from pytest_soft.meaning import Meaning
 from pytest_soft.solve import Solution
 from pytest_soft.summary import FitSummary, ParamChange
 from pytest_soft.values import Groups
+from softtape.statistics.chi_squared import chance_of_more
 
 if TYPE_CHECKING:
     from softtape.optimize.multistart import Basin
+    from softtape.statistics.influence import Conflict
 
 __all__ = ["explain"]
 
 _MOST = 5
+_MOST_DATA = 100
+_CHANCE = 0.001  # of χ², from which on it is no accident
+_FEW = 3  # degrees of freedom: with fewer, residuals do not tell what scatter is usual
+
+_Error: TypeAlias = tuple[float, tuple[float, float]]
 
 
 def explain(
@@ -32,6 +39,8 @@ def explain(
     seed: int = 0,
     profile: bool = False,
     figures: bool = False,
+    absolute: bool = False,
+    missed: bool = False,
 ) -> None:
     """Add standard errors to the Params of ``summary``, and notes on what stands out.
 
@@ -49,8 +58,13 @@ def explain(
         Find confidence intervals by profile.
     figures
         Keep what a page draws.
+    absolute
+        Whether the residuals are in units of their standard deviations.
+    missed
+        Whether a threshold is missed.
     """
-    errors: dict[str, tuple[float, tuple[float, float]]] = {}
+    errors: dict[str, _Error | str] = {}
+    chi_squared, dof = 0.0, 0
     for component in solution.components:
         if not component.started:
             continue
@@ -64,22 +78,61 @@ def explain(
         if drawn is not None:
             tests = [term.name for term in component.terms]
             summary.figures.append({**drawn, **by_function(tests, drawn["sensitivity"])})
-        meaning = component.meaning(names)
-        if meaning is None:
-            continue
-        for key, place in component.slices.items():
-            if not groups[key][0].shape:
-                i = place.start
-                errors[key] = (
-                    float(meaning.errors[i]),
-                    _interval(component, key, i, meaning, profile),
-                )
-        summary.notes += _shortened(_on_params(meaning))
-        summary.notes += _shortened(_on_tests(meaning, component))
+        summary.notes += _shortened(_on_bounds(component, groups))
+        meaning = component.meaning(names, absolute=absolute)
+        if isinstance(meaning, str):
+            errors |= dict.fromkeys(component.slices, meaning)
+        else:
+            errors |= _errors(component, groups, meaning, profile=profile, absolute=absolute)
+            summary.notes += _shortened(_on_params(meaning))
+            summary.notes += _shortened(_on_tests(meaning, component))
+            _add_data(summary, component, meaning, names)
+            chi_squared, dof = chi_squared + meaning.loss, dof + max(meaning.dof, 0)
+        if isinstance(meaning, str) or meaning.dof < _FEW:
+            summary.notes += _on_two(component, missed=missed)
+    if absolute and dof > 0:
+        summary.chi_squared = chi_squared, dof, chance_of_more(chi_squared, dof)
+        summary.notes += _on_scales(summary.chi_squared[2])
+    summary.influences = dict(sorted(summary.influences.items(), key=lambda i: -i[1])[:_MOST_DATA])
     summary.params = [
         _with_error(change, errors.get(key), "profile" if profile else "curvature")
         for key, change in zip(groups, summary.params, strict=True)
     ]
+
+
+def _errors(
+    component: Component, groups: Groups, meaning: Meaning, *, profile: bool, absolute: bool
+) -> dict[str, _Error | str]:
+    """Return the standard error and interval of each number by key, or why there is none."""
+    found: dict[str, _Error | str] = {}
+    for key, place in component.slices.items():
+        if groups[key][0].shape:
+            continue
+        i = place.start
+        error = float(meaning.errors[i])
+        if math.isfinite(error):
+            found[key] = error, _interval(component, key, i, meaning, profile, absolute)
+        else:
+            found[key] = meaning.reason or meaning.reasons.get(i, "it cannot be computed")
+    return found
+
+
+def _add_data(
+    summary: FitSummary, component: Component, meaning: Meaning, names: Sequence[str]
+) -> None:
+    """Add what tables and later reports show."""
+    tests = [term.name for term in component.terms]
+    known = np.flatnonzero(np.isfinite(meaning.errors))
+    if 1 < known.size <= _MOST_DATA:
+        matrix = meaning.correlation[np.ix_(known, known)].tolist()
+        summary.correlations.append({"params": [names[int(i)] for i in known], "matrix": matrix})
+    summary.influences |= {tests[i]: distance for i, distance in meaning.influences.items()}
+    advice = meaning.advice
+    if advice is not None:
+        summary.advice.append(
+            f"{tests[advice.test]} once more would take the standard error of "
+            f"{names[advice.param]} from {advice.before:.2g} to {advice.after:.2g}"
+        )
 
 
 def _elements(name: str, shape: tuple[int, ...]) -> Iterator[str]:
@@ -92,23 +145,34 @@ def _elements(name: str, shape: tuple[int, ...]) -> Iterator[str]:
 
 
 def _interval(
-    component: Component, key: str, place: int, meaning: Meaning, profile: bool
+    component: Component, key: str, place: int, meaning: Meaning, profile: bool, absolute: bool
 ) -> tuple[float, float]:
     """Return the 95 % confidence interval of a number."""
     error, half = float(meaning.errors[place]), float(meaning.half_widths[place])
-    if profile and math.isfinite(error):
-        found = component.profile(place, error, meaning.dof)
+    if profile:
+        found = component.profile(place, error, meaning.dof, absolute=absolute)
         return found.lower, found.upper
     value = float(component.values[key])
     return value - half, value + half
 
 
-def _with_error(
-    change: ParamChange, error: tuple[float, tuple[float, float]] | None, by: str
-) -> ParamChange:
-    if error is None or not math.isfinite(error[0]):
+def _with_error(change: ParamChange, error: _Error | str | None, by: str) -> ParamChange:
+    if error is None or change.new is None:
         return change
+    if isinstance(error, str):
+        return replace(change, no_error=error)
     return replace(change, error=error[0], interval=error[1], interval_by=by)
+
+
+def _on_bounds(component: Component, groups: Groups) -> Iterator[str]:
+    """Yield the bounds that keep the total loss from falling."""
+    for key, element, upper, bound in component.pressed():
+        param = groups[key][0]
+        name = [*_elements(param.name, param.shape)][element]
+        yield (
+            f"{name} ended on its {'upper' if upper else 'lower'} bound {bound:.6g}, and the total "
+            "loss falls beyond it"
+        )
 
 
 def _on_basins(component: Component, groups: Groups, seed: int) -> Iterator[str]:
@@ -138,7 +202,12 @@ def _starts(basin: Basin) -> str:
 
 def _on_params(meaning: Meaning) -> Iterator[str]:
     for sentence in meaning.undetermined:
-        yield f"the tests do not determine every Param: {sentence}"
+        yield (
+            f"the tests do not determine every Param: {sentence}. To repeat them does not help; a "
+            "test in which they act differently does"
+            if " " in sentence and "no effect" not in sentence
+            else f"the tests do not determine every Param: {sentence}"
+        )
     for one, other, correlation in meaning.correlated:
         yield (
             f"{one} and {other} are hardly told apart by the tests (correlation {correlation:+.3f})"
@@ -148,16 +217,41 @@ def _on_params(meaning: Meaning) -> Iterator[str]:
 def _on_tests(meaning: Meaning, component: Component) -> Iterator[str]:
     names = [term.name for term in component.terms]
     for conflict in meaning.conflicts:
-        (i, j), (gain, other) = conflict.tests, conflict.gains
-        yield (
-            f"{names[i]} and {names[j]} contradict each other: without the other, the loss of "
-            f"the first would fall by about {gain:.3g}, that of the second by {other:.3g}"
-        )
+        yield _contradiction(conflict, names)
     for outlier in meaning.outliers:
         yield (
             f"{names[outlier.test]} stands out: {abs(outlier.studentized):.1f} standard "
             "deviations from what the other tests say"
         )
+
+
+def _on_scales(chance: float) -> Iterator[str]:
+    """Yield what it means that χ² is much too large, or much too small."""
+    if chance < _CHANCE:
+        yield (
+            "the residuals are larger than their standard deviations say: these are too small, or "
+            "the program does not describe what the tests measure"
+        )
+    elif chance > 1 - _CHANCE:
+        yield (
+            "the residuals are smaller than their standard deviations say: these are too large, "
+            "or the losses are not sums of squares in units of them"
+        )
+
+
+def _on_two(component: Component, *, missed: bool) -> Iterator[str]:
+    """Yield what can be said of two tests where nothing tells what scatter is usual."""
+    conflict = component.contradiction(missed=missed)
+    if conflict is not None:
+        yield _contradiction(conflict, [term.name for term in component.terms])
+
+
+def _contradiction(conflict: Conflict, names: Sequence[str]) -> str:
+    (i, j), (gain, other) = conflict.tests, conflict.gains
+    return (
+        f"{names[i]} and {names[j]} contradict each other: without the other, the loss of "
+        f"the first would fall by about {gain:.3g}, that of the second by {other:.3g}"
+    )
 
 
 def _shortened(notes: Iterator[str]) -> list[str]:

@@ -88,6 +88,8 @@ class Fit:
         Find confidence intervals by profile.
     figures
         Keep what a page draws.
+    absolute_sigma
+        Whether residuals are in units of their standard deviations.
     callback
         Called after each step of the optimizer.
     journal
@@ -108,6 +110,7 @@ class Fit:
         keeping: Keeping = Keeping(),  # noqa: B008 -- plain data
         profile: bool = False,
         figures: bool = False,
+        absolute_sigma: bool = False,
         callback: Callable[[FitProgress], None] | None = None,
         journal: Journal | None = None,
         resume: bool = False,
@@ -120,6 +123,7 @@ class Fit:
         self._keeping = keeping
         self._profile = profile
         self._figures = figures
+        self._absolute_sigma = absolute_sigma
         self._callback = callback
         self._journal = journal or Journal(goal)
         self._resume = resume
@@ -363,8 +367,19 @@ class Fit:
                 seed=self._seed,
                 profile=self._profile,
                 figures=self._figures,
+                absolute=self._absolute_sigma,
+                missed=self._misses(solution),
             )
         set_values(groups, solution.values)  # a test may have run elsewhere
+
+    def _misses(self, solution: Solution) -> bool:
+        """Whether the fit ended above a threshold, of all tests or of one."""
+        limit = self._goal.threshold
+        return (limit is not None and solution.after > limit) or any(
+            self.summary.losses[i.nodeid] > o.threshold
+            for i, o in self._tests.items()
+            if o.threshold is not None and i.nodeid in self.summary.losses
+        )
 
     def _without_slope(
         self, solution: Solution, groups: Groups, old: Mapping[str, Any]

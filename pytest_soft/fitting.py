@@ -117,6 +117,7 @@ class Fitting:
                     source=settings.write == "source",
                 ),
                 profile=settings.profile,
+                absolute_sigma=settings.absolute_sigma,
                 figures=drawn,
                 callback=_reporting(config, progress, curve),
                 journal=Journal(goal, partial(_checkpoint, config)),

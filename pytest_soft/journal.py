@@ -72,7 +72,7 @@ class Journal:
         self._start: Mapping[str, Any] = {}
         self._given: set[Param] = set()
         self._done: list[dict[str, Any]] = []
-        self._current: tuple[Objective, Snapshot, dict[str, Any]] | None = None
+        self._current: tuple[Snapshot, dict[str, Any]] | None = None
         self._pause = EVERY
         self._last = time.monotonic()
         self._path: Path | None = None
@@ -147,9 +147,12 @@ class Journal:
                 self.problem = f"{optimizer.name} keeps its state to itself, so its run began anew"
         entry = {"keys": list(objective.layout.shapes), "theta": theta.copy()}
 
+        if known is not None and snapshot is not None:  # until there is a later one
+            self._current = snapshot, {**entry, "engine": known["engine"]}
+
         def keep(snapshot: Snapshot) -> None:
-            self._current = objective, snapshot, entry
-            entry["engine"] = objective.engine_state
+            # at once, since Ctrl-C may come in between
+            self._current = snapshot, {**entry, "engine": objective.engine_state}
             if time.monotonic() - self._last >= self._pause:
                 self.write()
 
@@ -159,8 +162,8 @@ class Journal:
         if result.status in CUT_SHORT:
             self._settle()
         else:
-            entry["engine"] = objective.engine_state
-            self._done.append({**entry, "result": _plain(result)})
+            ended = {"engine": objective.engine_state, "result": _plain(result)}
+            self._done.append({**entry, **ended})
         self._current = None
         return result
 
@@ -221,9 +224,7 @@ class Journal:
         self.problem = f"no checkpoint could be written: {error}"
         return False
 
-    def _in_progress(
-        self, _: Objective, snapshot: Snapshot, entry: Mapping[str, Any]
-    ) -> dict[str, Any]:
+    def _in_progress(self, snapshot: Snapshot, entry: Mapping[str, Any]) -> dict[str, Any]:
         return {**entry, "snapshot": snapshot.to_plain()}
 
     def _recorded(self, objective: Objective, theta: NDArray[np.float64]) -> dict[str, Any] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from softtape.objective import Objective
 from softtape.optimize import Bounds
 from softtape.statistics.combinations import describe
-from softtape.statistics.influence import Conflict, Outlier, standing_out
+from softtape.statistics.design import Advice, most_helpful
+from softtape.statistics.influence import Conflict, Outlier, influences, standing_out
 from softtape.statistics.uncertainty import Uncertainty, estimate
 
 __all__ = ["Meaning", "meaning_of"]
@@ -50,6 +51,17 @@ class Meaning:
         Terms far from what the others say, by number.
     conflicts
         Pairs of terms that cannot both hold, by number.
+    reasons
+        Why a Param has no error where others may, by its place in θ.
+    correlation
+        Of all pairs, shape (n, n); NaN where there are no errors.
+    influences
+        Cook's distance of each term, by number.
+    advice
+        Which term, measured once more, would narrow the worst error most; None if that cannot
+        be told.
+    loss
+        𝓛.
     """
 
     errors: Floats
@@ -60,12 +72,22 @@ class Meaning:
     correlated: Sequence[tuple[str, str, float]]
     outliers: Sequence[Outlier]
     conflicts: Sequence[Conflict]
+    reasons: Mapping[int, str]
+    correlation: Floats
+    influences: Mapping[int, float]
+    advice: Advice | None
+    loss: float
 
 
 def meaning_of(
-    problem: Objective, theta: Floats, bounds: Bounds, names: Sequence[str]
-) -> Meaning | None:
-    """Return what the tests tell about the Params at ``theta``, or None for a huge problem.
+    problem: Objective,
+    theta: Floats,
+    bounds: Bounds,
+    names: Sequence[str],
+    *,
+    absolute: bool = False,
+) -> Meaning | str:
+    """Return what the tests tell about the Params at ``theta``, or why they cannot.
 
     Parameters
     ----------
@@ -77,16 +99,18 @@ def meaning_of(
         The box.
     names
         What to call the elements of θ.
+    absolute
+        Whether the residuals are in units of their standard deviations.
     """
     if theta.size > _MOST_PARAMS:
-        return None
+        return f"there are more than {_MOST_PARAMS} numbers to fit"
     residuals, jacobian = problem.residuals_and_jacobian(theta)
     if jacobian.size > _LARGEST:
-        return None
+        return "there are too many residuals and Params"
     if not (np.all(np.isfinite(residuals)) and np.all(np.isfinite(jacobian))):
-        return None
+        return "the residuals or their derivatives are not finite"
     held = (theta <= bounds.lower) | (theta >= bounds.upper)
-    known = estimate(residuals, jacobian, held)
+    known = estimate(residuals, jacobian, held, absolute=absolute)
 
     def at(point: Floats) -> Floats:
         return problem.residuals_and_jacobian(bounds.project(point))[0]
@@ -95,8 +119,14 @@ def meaning_of(
     reason = _why_not(known, residuals, jacobian, theta)
     outliers: list[Outlier] = []
     conflicts: list[Conflict] = []
+    advice: Advice | None = None
+    told: dict[int, float] = {}
     if not reason:
-        outliers, conflicts = standing_out(residuals, problem.residual_terms(theta), known)
+        tests = problem.residual_terms(theta)
+        outliers, conflicts = standing_out(residuals, tests, known)
+        if known.dof > 0:
+            told = influences(residuals, tests, known)
+        advice = most_helpful(jacobian, tests, known, theta)
     nothing = np.full(theta.size, np.nan)
     return Meaning(
         errors=nothing if reason else known.errors,
@@ -107,15 +137,23 @@ def meaning_of(
         correlated=[] if reason else _correlated(known, names),
         outliers=outliers,
         conflicts=conflicts,
+        reasons=known.reasons,
+        correlation=np.full_like(known.covariance, np.nan) if reason else known.correlation,
+        influences=told,
+        advice=advice,
+        loss=float(residuals @ residuals),
     )
 
 
 def _why_not(known: Uncertainty, residuals: Floats, jacobian: Floats, theta: Floats) -> str:
     """Say why there are no standard errors at all, if so."""
-    if known.dof < 1:
-        return "there are no more residuals than Params, so nothing tells their scatter"
     loss = float(residuals @ residuals)
     gained = float(np.sum((known.basis.T @ residuals) ** 2))
+    if known.absolute:
+        early = gained > _LEFT * max(loss, 1.0)
+        return "the fit ended before a minimum, where they would mean something" if early else ""
+    if known.dof < 1:
+        return "there are no more residuals than Params, so nothing tells their scatter"
     scale = np.sqrt(np.sum((np.abs(jacobian) @ np.abs(theta)) ** 2))
     if np.sqrt(loss) <= _ROUNDING * _EPS * scale:
         return "the fit is exact up to rounding, so nothing tells the scatter"

@@ -69,6 +69,8 @@ class Settings(NamedTuple):
         Find confidence intervals by profile.
     resume
         Go on with the last fit that was cut short.
+    absolute_sigma
+        Residuals are in units of their standard deviations.
     threshold
         Limit on the total loss, or None.
     mean_threshold
@@ -111,6 +113,7 @@ class Settings(NamedTuple):
     dry_run: bool
     profile: bool
     resume: bool
+    absolute_sigma: bool
     threshold: float | None
     mean_threshold: float | None
     worst_threshold: float | None
@@ -160,6 +163,9 @@ class Settings(NamedTuple):
             dry_run=bool(config.getoption("soft_dry_run")),
             profile=bool(config.getoption("soft_profile")),
             resume=bool(config.getoption("soft_resume")),
+            absolute_sigma=bool(
+                config.getoption("soft_absolute_sigma") or _ini(config, "soft_absolute_sigma")
+            ),
             threshold=given["threshold"],
             mean_threshold=given["mean_threshold"],
             worst_threshold=given["worst_threshold"],
@@ -330,6 +336,9 @@ def add_options(parser: pytest.Parser) -> None:
         default=False,
         help="with --soft-fit: go on with the last fit that was killed or stopped",
     )
+    text = "residuals are in units of their standard deviations: show chi squared"
+    group.addoption("--soft-absolute-sigma", action="store_true", default=False, help=text)
+    parser.addini("soft_absolute_sigma", text, type="bool", default=False)
     for name, (kind, metavar, text) in _NAMES.items():
         group.addoption(
             f"--soft-{name.replace('_', '-')}",

@@ -43,6 +43,8 @@ class ParamChange:
         Ends of the 95 % confidence interval; None where there is no standard error.
     interval_by
         How it was found: by ``curvature`` or by ``profile``.
+    no_error
+        Why a number has no standard error; empty where it has one.
     """
 
     name: str
@@ -55,6 +57,7 @@ class ParamChange:
     error: float | None = None
     interval: tuple[float, float] | None = None
     interval_by: str = "curvature"
+    no_error: str = ""
 
 
 @dataclass(frozen=True)
@@ -202,6 +205,15 @@ class FitSummary:
         Tests whose loss differs between tape and check, each time they were run again.
     unsteady
         Tests that gave another loss each time they were run again.
+    correlations
+        Of the Params of each component, ``params`` their names and ``matrix`` nested lists.
+    influences
+        Cook's distances of the tests that have most of it, largest first.
+    advice
+        Which test, repeated, would narrow the worst standard error of each component most.
+    chi_squared
+        χ², its degrees of freedom, and the chance of a larger one, where the residual scales are
+        known; else None.
     """
 
     tests: int = 0
@@ -232,6 +244,10 @@ class FitSummary:
     resumed: int | None = None
     repeated: list[str] = field(default_factory=list)
     unsteady: list[str] = field(default_factory=list)
+    correlations: list[dict[str, Any]] = field(default_factory=list)
+    influences: dict[str, float] = field(default_factory=dict)
+    advice: list[str] = field(default_factory=list)
+    chi_squared: tuple[float, int, float] | None = None
 
     def alike(self, one: float, other: float) -> bool:
         """Whether rounding explains how two losses differ."""
@@ -259,6 +275,7 @@ class FitSummary:
             param["shape"] = list(param["shape"])
             param["interval"] = param["interval"] and list(param["interval"])
         plain["folds"] = [fold._asdict() for fold in self.folds]
+        plain["chi_squared"] = self.chi_squared and list(self.chi_squared)
         return plain
 
     @classmethod
@@ -270,6 +287,7 @@ class FitSummary:
         made.priors = [PriorTerm(**prior) for prior in plain["priors"]]
         made.folds = [Sides(**fold) for fold in plain["folds"]]
         made.troubles = [Trouble(**t) for t in plain["troubles"]]
+        made.chi_squared = plain["chi_squared"] and tuple(plain["chi_squared"])
         return made
 
 

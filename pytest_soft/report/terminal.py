@@ -89,7 +89,11 @@ def fold(text: str, width: int | None) -> list[str]:
 
     Words and test ids are not broken; a line that shows little but a test id is left alone.
     """
-    if width is None or len(text) <= width or ("::" in text and not text.startswith("note")):
+    if (
+        width is None
+        or len(text) <= width
+        or ("::" in text and not text.startswith(("note", "next")))
+    ):
         return [text]
     label, rest = text[:_INDENT], text[_INDENT:]
     if text.startswith(_SPACED):  # a headline has no column of labels
@@ -162,17 +166,49 @@ def _fit_lines(fit: FitSummary, verbosity: int) -> Iterator[Line]:
             lower, upper = param.interval
             interval = f"95 %: {lower:.6g} .. {upper:.6g} by {param.interval_by}"
             yield f"{'':9}{'':{width}}  {interval}", {}
+        elif param.no_error and verbosity > 0:
+            yield f"{'':9}{'':{width}}  no standard error: {param.no_error}", {}
     if len(fit.params) > len(shown):
         yield f"{'':9}and {len(fit.params) - len(shown)} more (-v shows all)", {}
     for i, prior in enumerate(fit.priors):
         change = f"{prior.before:.4g} -> {prior.after:.4g}"
         label = "priors" if i == 0 else ""
         yield f"{label:9}{prior.name} ~ {prior.prior}  {change}, beside the total loss", {}
+    yield from _meaning_lines(fit, verbosity)
     would = "would be " if fit.dry_run else ""
     for path in fit.stored:
         yield f"stored   {would}in {path}", {}
     for path in fit.unchanged:
         yield f"stored   nothing moved in {path}", {}
+
+
+def _meaning_lines(fit: FitSummary, verbosity: int) -> Iterator[Line]:
+    """Yield what the residuals tell beyond standard errors."""
+    if fit.chi_squared is not None:
+        total, dof, chance = fit.chi_squared
+        shown = f"{total / dof:.3g} ({total:.4g} / {dof}), larger by chance in {chance:.2g}"
+        yield f"χ²/dof   {shown} of all cases", {}
+    poor = any(p.error is not None and p.new and p.error > abs(p.new) / 2 for p in fit.params)
+    if verbosity > 0 or poor:
+        for i, advice in enumerate(fit.advice[: None if verbosity > 1 else _WORST]):
+            yield f"{'next' if i == 0 else '':9}{advice}", {}
+    if verbosity > 0:
+        leading = [*fit.influences.items()][: None if verbosity > 1 else _WORST]
+        for i, (name, distance) in enumerate(leading):
+            yield f"{'Cook' if i == 0 else '':9}{distance:<9.3g} {name}", {}
+    if verbosity > 1:
+        for table in fit.correlations:
+            yield from _correlations(table["params"], table["matrix"])
+
+
+def _correlations(names: Sequence[str], matrix: Sequence[Sequence[float]]) -> Iterator[Line]:
+    """Yield the lower triangle of a matrix of correlations, as wide as 80 columns allow."""
+    most = (_COLUMNS - _INDENT - max(map(len, names))) // 7
+    for i, (name, row) in enumerate(zip(names, matrix, strict=True)):
+        cells = "".join(f"{value:7.3f}" for value in row[:i][:most])
+        more = " ..." if i > most else ""
+        label = "correl." if i == 0 else ""
+        yield f"{label:9}{name:{max(map(len, names))}}{cells}{more}".rstrip(), {}
 
 
 def _component_lines(components: Sequence[ComponentFit], verbosity: int) -> Iterator[Line]:

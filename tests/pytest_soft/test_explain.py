@@ -2,6 +2,7 @@
 
 import re
 
+import numpy as np
 import pytest
 
 SUITE = """
@@ -179,3 +180,69 @@ def test_profiles_need_a_fit(project):
     result = project.check("--soft-profile")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["*--soft-profile needs --soft-fit*"])
+
+
+SCALED = "POINTS = [(x, (2 * x + 1 + 0.05 * float(np.cos(40 * x * x))) / {}) for x in X.tolist()]"
+
+
+@pytest.mark.parametrize(
+    ("sigma", "note"),
+    [("0.035", None), ("0.005", "the residuals are larger than"), ("1.0", "are smaller than")],
+)
+def test_known_scales(told, sigma, note):
+    program, points = f"(gain * x + level) / {sigma}", SCALED.format(sigma)
+    notes, params = told(program, points, "0.0", "--soft-absolute-sigma")
+    assert re.search(r"^χ²/dof   \S+ \(\S+ / 18\), larger by chance in \S+ of all", told.text, re.M)
+    assert [note] * (note is not None) == [n for n in (note,) for m in notes if n and n in m]
+    assert len(notes) == (note is not None)
+    design = np.stack([np.linspace(0.2, 3.0, 20), np.ones(20)], axis=1)
+    error = float(sigma) * np.sqrt(np.linalg.inv(design.T @ design)[0, 0])
+    assert float(re.search(r"± (\S+)$", params["gain"]).group(1)) == pytest.approx(error, rel=0.05)
+
+
+def test_known_scales_from_the_ini_file(told, project):
+    project.write("pytest.ini", "[pytest]\nsoft_absolute_sigma = true\n")
+    told("gain * x + level")
+    assert "χ²/dof" in told.text
+
+
+def test_what_v_and_vv_add(told):
+    told("gain * x + level", "", "0.0", "-v")
+    advice, cook = told.text.partition("stored")[0].partition("next  ")[2].split("Cook", 1)
+    assert re.fullmatch(
+        r"test_line.py::test_line\[\S+\] once more would take the standard error of "
+        r"(gain|level) from \S+ to \S+",
+        " ".join(advice.split()),
+    )
+    cook = "Cook" + cook
+    assert len(re.findall(r"^(?:Cook|    ) +\d\S* +test_line.py::", cook, re.M)) == 3
+    assert "correl." not in told.text
+    told("gain * x + level", "", "0.0", "-vv")
+    (found,) = re.findall(r"^correl. +gain\n +level +(\S+)$", told.text, re.M)
+    x = np.linspace(0.2, 3.0, 20)
+    assert float(found) == pytest.approx(-np.mean(x) / np.sqrt(np.mean(x**2)), abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("returned", "why"),
+    [
+        ("np.cosh(bowl - 1)", "the losses are not visibly sums of squares"),
+        ("(bowl - 1) ** 2", "the fit is exact"),
+        ("(bowl - 9) ** 2 + (bowl - 8) ** 2", "on its bound"),
+    ],
+)
+def test_why_there_is_no_standard_error(project, returned, why):
+    project.write(
+        "test_it.py",
+        f"""
+        import numpy as np
+        from pytest_soft import Param, soft_test
+
+        bowl = Param(0.5, bounds=(-5.0, 5.0))
+
+        @soft_test
+        def test_bowl():
+            return {returned}
+        """,
+    )
+    project.fit("-v").stdout.fnmatch_lines([f"* no standard error: *{why}*"])

@@ -121,6 +121,23 @@ def test_from_any_step_to_the_same_bits(tmp_path, case):
         assert again.journal.resumed is not None
 
 
+def test_stopped_again_before_the_first_step(tmp_path):
+    path = tmp_path / "checkpoint.npz"
+    whole = Fit(path, Goal("lbfgs"), write_at=[5])
+    path.write_bytes(whole.kept[0])
+
+    class Stopped(Fit):
+        def stepped(self, _):
+            raise KeyboardInterrupt
+
+    stopped = Stopped(path, Goal("lbfgs"), resume=True)
+    assert stopped.solution.status.name == "INTERRUPTED"
+    assert stopped.journal.end(stopped.solution.values, cut_short=True)
+    again = Fit(path, Goal("lbfgs"), resume=True)
+    assert again.bits == whole.bits
+    assert again.journal.resumed == stopped.journal.resumed
+
+
 def test_a_limit_that_is_raised(tmp_path):
     path = tmp_path / "checkpoint.npz"
     whole = Fit(tmp_path / "other.npz", Goal("lbfgs", max_steps=60))

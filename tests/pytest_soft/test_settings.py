@@ -11,6 +11,7 @@ DEFAULTS = {
     "dry_run": False,
     "profile": False,
     "resume": False,
+    "absolute_sigma": False,
     "restarts": 0,
     "batch_size": None,
     "epochs": 20,
@@ -57,6 +58,7 @@ def test_defaults(pytester):
         (("--soft-holdout=0.25",), {"holdout": 0.25}),
         (("--soft-gap=0",), {"gap": 0.0, "asked": True}),
         (("--soft-fit", "--soft-kfold=5"), {"fit": True, "kfold": 5, "asked": True}),
+        (("--soft-absolute-sigma",), {"absolute_sigma": True}),
     ],
 )
 def test_command_line(pytester, args, expected):

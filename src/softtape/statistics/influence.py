@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from softtape.statistics.uncertainty import Uncertainty, estimate, student_quantile
 
-__all__ = ["Conflict", "Outlier", "cook_distances", "standing_out", "studentized"]
+__all__ = ["Conflict", "Outlier", "cook_distances", "influences", "standing_out", "studentized"]
 
 Floats: TypeAlias = NDArray[np.float64]
 
@@ -86,6 +86,35 @@ def cook_distances(residuals: Floats, known: Uncertainty) -> Floats:
     with np.errstate(invalid="ignore", divide="ignore"):
         distances: Floats = residuals**2 * leverage / (rank * known.variance * rest**2)
     return distances
+
+
+def influences(residuals: Floats, tests: NDArray[np.intp], known: Uncertainty) -> dict[int, float]:
+    """Return Cook's distance of each test, by its number: how far the fit moves without it.
+
+    With several residuals in a test, all of them are left out together (Cook and Weisberg, 1982,
+    section 3.6). A test is missing where nothing can be told, because it alone decides something.
+
+    Parameters
+    ----------
+    residuals, tests, known
+        See :func:`standing_out`.
+    """
+    order = np.argsort(tests, kind="stable")
+    numbers, starts = np.unique(tests[order], return_index=True)
+    if len(numbers) == len(tests):
+        distances = cook_distances(residuals, known)[order]
+        return {int(n): float(d) for n, d in zip(numbers, distances, strict=True) if d == d}
+    found: dict[int, float] = {}
+    scale = max(known.basis.shape[1], 1) * known.variance
+    for number, rows in zip(numbers, np.split(order, starts[1:]), strict=True):
+        basis = known.basis[rows]
+        # I - H of these rows has the eigenvalues 1 - s², s being singular values of the basis
+        left, singular, _ = np.linalg.svd(basis, full_matrices=False)
+        rest = 1.0 - singular**2
+        if np.all(rest > math.sqrt(_EPS)):
+            parts = (left.T @ residuals[rows]) * singular / rest
+            found[int(number)] = float(parts @ parts) / scale
+    return found
 
 
 def standing_out(

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import TypeAlias
 
 import numpy as np
@@ -57,6 +58,7 @@ def profile_interval(
     error: float,
     dof: int,
     confidence: float = 0.95,
+    absolute: bool = False,
 ) -> Interval:
     """Return the confidence interval of one Param by profile.
 
@@ -76,9 +78,13 @@ def profile_interval(
         Degrees of freedom.
     confidence
         Of the interval, by curvature exact where 𝓛 is a parabola.
+    absolute
+        Whether the residuals are in units of their standard deviations.
     """
-    profile = _Profile(objective, theta, bounds, index, dof)
-    goal = student_quantile(0.5 + confidence / 2, dof)
+    profile = _Profile(objective, theta, bounds, index, None if absolute else dof)
+    probability = 0.5 + confidence / 2
+    normal = NormalDist().inv_cdf(probability)
+    goal = normal if absolute else student_quantile(probability, dof)
     ends = [_end(profile, sign, goal, error) for sign in (-1.0, 1.0)]
     return Interval(ends[0], ends[1], profile.better)
 
@@ -87,13 +93,13 @@ class _Profile:
     """The signed root τ of the rise of 𝓛, as a function of one Param; linear for a parabola."""
 
     def __init__(
-        self, objective: Objective, theta: Floats, bounds: Bounds, index: int, dof: int
+        self, objective: Objective, theta: Floats, bounds: Bounds, index: int, dof: int | None
     ) -> None:
         self.theta, self.bounds, self.index = theta, bounds, index
         self.better: float | None = None
         self._objective = objective
         self._least = objective.value(theta)
-        self._variance = self._least / dof
+        self._variance = 1.0 if dof is None else self._least / dof
         self._nearest = theta
 
     def tau(self, value: float) -> float:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +34,8 @@ class Uncertainty:
     Attributes
     ----------
     variance
-        Estimated variance of a residual, 𝓛 / dof; NaN where dof is not positive.
+        Variance of a residual: 1 where the residuals are in units of their standard deviations,
+        else estimated as 𝓛 / dof, NaN where dof is not positive.
     dof
         Degrees of freedom: residuals minus determined directions.
     covariance
@@ -48,6 +50,8 @@ class Uncertainty:
     basis
         Orthonormal basis of what the Params can do to the residuals, shape (m, rank); the hat
         matrix is ``basis @ basis.T``.
+    absolute
+        Whether the variance is known, not estimated.
     """
 
     variance: float
@@ -56,6 +60,7 @@ class Uncertainty:
     undetermined: Floats
     reasons: dict[int, str]
     basis: Floats
+    absolute: bool = False
 
     @cached_property
     def errors(self) -> Floats:
@@ -71,13 +76,19 @@ class Uncertainty:
 
     def half_width(self, confidence: float = 0.95) -> Floats:
         """Half of each Param's confidence interval by curvature, shape (n,), in its unit."""
+        if self.absolute:
+            return NormalDist().inv_cdf(0.5 + confidence / 2) * self.errors
         if self.dof < 1:
             return np.full_like(self.errors, np.nan)
         return student_quantile(0.5 + confidence / 2, self.dof) * self.errors
 
 
 def estimate(
-    residuals: Floats, jacobian: Floats, held: NDArray[np.bool_] | None = None
+    residuals: Floats,
+    jacobian: Floats,
+    held: NDArray[np.bool_] | None = None,
+    *,
+    absolute: bool = False,
 ) -> Uncertainty:
     """Return what residuals and their Jacobian at a minimum tell about the Params.
 
@@ -90,6 +101,9 @@ def estimate(
     held
         Which Params cannot move, shape (n,): those on a bound. The others are estimated as
         if these were constants.
+    absolute
+        Whether the residuals are in units of their standard deviations, so that nothing needs to
+        tell their scatter (``absolute_sigma`` of scipy's ``curve_fit``).
     """
     m, n = jacobian.shape
     held = np.zeros(n, bool) if held is None else held
@@ -105,12 +119,13 @@ def estimate(
     lost = _eliminated(rotation[rank:]) / scale
     dof = m - rank
     variance = float(residuals @ residuals) / dof if dof > 0 else np.nan
+    variance = 1.0 if absolute else variance
     half = rotation[:rank].T / singular[:rank]
     covariance = np.full((n, n), np.nan)
     covariance[np.ix_(free, free)] = variance * (half @ half.T) / np.outer(scale, scale)
     blurred = np.flatnonzero(np.any(np.abs(lost * scale) > _PART, axis=0))
     reasons |= {int(free[i]): "not determined by the tests" for i in blurred}
-    if dof <= 0:
+    if dof <= 0 and not absolute:
         text = "there are no more residuals than Params, so nothing tells their scatter"
         reasons |= {int(i): reasons.get(int(i), text) for i in free}
     for i in reasons:
@@ -124,6 +139,7 @@ def estimate(
         undetermined=_largest_one(undetermined),
         reasons=reasons,
         basis=basis[:m, :rank],
+        absolute=absolute,
     )
 
 

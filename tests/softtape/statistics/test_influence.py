@@ -3,7 +3,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from softtape.statistics.influence import cook_distances, standing_out, studentized
+from softtape.statistics.influence import (
+    cook_distances,
+    influences,
+    standing_out,
+    studentized,
+)
 from softtape.statistics.uncertainty import estimate
 
 X = np.r_[np.linspace(0.5, 3.0, 20), 2.0, 2.0]
@@ -110,3 +115,25 @@ def test_too_few_residuals_tell_nothing():
 
 def test_residuals_that_are_all_zero():
     assert standing_out(np.zeros(22), TESTS, estimate(np.zeros(22), LINE)) == ([], [])
+
+
+@pytest.mark.parametrize("each", [1, 2, 5])
+def test_influence_is_how_far_the_fit_moves_without_a_test(each):
+    draw = np.random.default_rng(8)
+    x = draw.standard_normal((20, 3))
+    y = x @ [1.0, -2.0, 0.5] + 0.1 * draw.standard_normal(20)
+    tests = draw.permutation(np.repeat(np.arange(20 // each), each))
+    theta = np.linalg.lstsq(x, y, rcond=None)[0]
+    known = estimate(x @ theta - y, x)
+    found = influences(x @ theta - y, tests, known)
+    assert sorted(found) == list(range(20 // each))
+    for test, distance in found.items():
+        rest = tests != test
+        moved = x @ (np.linalg.lstsq(x[rest], y[rest], rcond=None)[0] - theta)
+        assert distance == pytest.approx(float(moved @ moved) / (3 * known.variance), rel=1e-8)
+
+
+def test_a_test_that_alone_decides_has_no_influence_to_tell():
+    x = np.array([[1.0, 0.0], [1.0, 0.0], [1.0, 1.0]])
+    residuals = np.array([0.5, -0.5, 0.0])
+    assert influences(residuals, np.arange(3), estimate(residuals, x)).keys() == {0, 1}

@@ -115,3 +115,25 @@ def test_no_params_left():
     assert known.dof == 3
     assert known.variance == 1.0
     assert list(known.reasons) == [0]
+
+
+def test_known_scales_against_scipy():
+    curve_fit = pytest.importorskip("scipy.optimize").curve_fit
+    draw = np.random.default_rng(3)
+    x = np.linspace(0, 1, 12)
+    sigma = 0.1 + 0.2 * x
+    y = 2 * x + 1 + sigma * draw.standard_normal(12)
+    theta, covariance = curve_fit(
+        lambda x, a, b: a * x + b, x, y, [1, 1], sigma=sigma, absolute_sigma=True
+    )
+    jacobian = np.column_stack([x, np.ones(12)]) / sigma[:, None]
+    known = estimate((theta[0] * x + theta[1] - y) / sigma, jacobian, absolute=True)
+    assert known.covariance == pytest.approx(covariance, rel=1e-6)
+    assert known.half_width(0.95) == pytest.approx(1.959963985 * known.errors)
+
+
+def test_known_scales_need_no_scatter():
+    jacobian = np.array([[2.0, 0.0], [0.0, 1.0]])
+    known = estimate(np.zeros(2), jacobian, absolute=True)
+    assert known.errors == pytest.approx([0.5, 1.0])
+    assert known.reasons == {}
