@@ -18,6 +18,7 @@ sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests" / "lib")]
 
 import numpy as np  # noqa: E402
 from numpy_calls import FLAT, ONE_BY_ONE, SMOOTH  # noqa: E402
+from numpy_calls.series_classes import MODULES, SERIES  # noqa: E402
 
 from softtape.engines.scalar import CODES  # noqa: E402
 from softtape.ops import FUNCTIONS, REFUSED, Primitive  # noqa: E402
@@ -25,7 +26,8 @@ from softtape.ops.assignment import CHANGING  # noqa: E402
 from softtape.patches import FOLLOWED  # noqa: E402
 
 PAGE = Path(__file__).parent / "numpy.md"
-SPACES = ("numpy", "numpy.linalg", "numpy.fft", "numpy.lib.stride_tricks")
+SERIES_SPACES = tuple(f"numpy.polynomial.{name}" for name in MODULES)
+SPACES = ("numpy", "numpy.linalg", "numpy.fft", "numpy.lib.stride_tricks", *SERIES_SPACES)
 
 OTHER = {
     "Makes arrays of shapes and plain numbers; a traced value has no place in it": """
@@ -108,6 +110,8 @@ NOTES = {
     "angle": "slope 0 at 0",
 }
 
+Cells = Any  # kind, vjp, jvp, batching, engines and note; None where nothing is known
+
 COLUMNS = """\
 | name | kind | vjp | jvp | batched | engines | |
 |---|---|---|---|---|---|---|
@@ -136,7 +140,7 @@ batching rule against a loop over the cases.
 def names_of(space: str) -> Iterator[tuple[str, Any]]:
     """Yield the public names of a module, without ``numpy.``, and what they mean."""
     module = importlib.import_module(space)
-    names = getattr(module, "__all__", None) if space == "numpy.lib.stride_tricks" else None
+    names = module.__all__ if space in SERIES_SPACES else None
     if names is None and space == "numpy.lib.stride_tricks":
         names = ["as_strided", "sliding_window_view"]
     before = space.removeprefix("numpy").lstrip(".")
@@ -154,12 +158,17 @@ def reasons() -> dict[str, str]:
     return {name: why for why, names in OTHER.items() for name in names.split()}
 
 
-def row(name: str, value: Any, known: dict[int, str], why: dict[str, str]) -> list[str] | None:
+def row(name: str, value: Any, known: dict[int, str], why: dict[str, str]) -> Cells:
     """Return kind, vjp, jvp, batching, engines and note of one name; None if it is unknown."""
     same = known.setdefault(id(value), name) if callable(value) else name
     note = NOTES.get(same, "") if same == name else f"the same as `np.{same}`"
     if name in why:
         return ["", *NOTHING, why[name]]
+    if name in SERIES:
+        return ["differentiated", *SMOOTHLY, "numpy", "numpy's own code, followed"]
+    if name.startswith("polynomial."):
+        said = series_note(name, value)
+        return said and ["", *NOTHING, said]
     if name in FOLLOWED:
         return ["differentiated", *SMOOTHLY, "numpy", note or FOLLOWED[name]]
     if not callable(value) or value not in FUNCTIONS:
@@ -181,7 +190,18 @@ def row(name: str, value: Any, known: dict[int, str], why: dict[str, str]) -> li
 NOTHING, SMOOTHLY = ("", "", "", ""), ("yes", "yes", "yes")
 
 
-def rows() -> Iterator[tuple[str, str, list[str] | None]]:
+def series_note(name: str, value: Any) -> str | None:
+    """Return what is said of a name of numpy.polynomial that is no function of values."""
+    if isinstance(value, type):
+        return "A class, whose coefficients may be traced; `convert` is not followed"
+    if isinstance(value, np.ndarray):
+        return "A constant"
+    if name.endswith(("gauss", "pts1", "pts2")):
+        return "Makes arrays of a plain degree"
+    return "Calls a function of yours at plain points" if name.endswith("interpolate") else None
+
+
+def rows() -> Iterator[tuple[str, str, Cells]]:
     """Yield module, name and what the page says, for every public name."""
     known: dict[int, str] = {}
     for function in FUNCTIONS:  # a function goes by its own name, its aliases by another

@@ -279,6 +279,55 @@ def _joined(self: Any, key: Any) -> Any:
     return np.concatenate(parts, axis=self.axis)
 
 
+_POLYNOMIALS = {
+    "polynomial": ("polyval", "polyvalfromroots"),
+    "chebyshev": ("chebval",),
+    "legendre": ("legval",),
+    "hermite": ("hermval",),
+    "hermite_e": ("hermeval",),
+    "laguerre": ("lagval",),
+}
+
+
+@functools.cache
+def _evaluated(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Return what evaluates a series; numpy's own asks whether its argument is a plain array."""
+
+    def follow(x: Any, c: Any, tensor: bool = True) -> Any:
+        x, c = stacked(x), stacked(c)
+        if tensor:
+            c = np.reshape(c, np.shape(c) + (1,) * np.ndim(x))
+        return original(x, c, tensor=False)
+
+    return follow
+
+
+def _polynomials() -> Iterator[tuple[Any, str, Any, Any]]:
+    """Yield as `_replacements` does, for those modules that were imported."""
+    for name, functions in _POLYNOMIALS.items():
+        module = sys.modules.get(f"numpy.polynomial.{name}")
+        for function in functions if module is not None else ():
+            original = getattr(module, function)
+            yield module, function, original, _looking(original, _evaluated(original))
+    module = sys.modules.get("numpy.polynomial.polynomial")
+    for function, follow in _OF_TWO.items() if module is not None else ():
+        original = getattr(module, function)
+        yield module, function, original, _looking(original, follow)
+
+
+def _polyval2d(x: Any, y: Any, c: Any) -> Any:
+    polyval = sys.modules["numpy.polynomial.polynomial"].polyval
+    return polyval(y, polyval(x, c), tensor=False)
+
+
+def _polygrid2d(x: Any, y: Any, c: Any) -> Any:
+    polyval = sys.modules["numpy.polynomial.polynomial"].polyval
+    return polyval(y, polyval(x, c))
+
+
+_OF_TWO = {"polyval2d": _polyval2d, "polygrid2d": _polygrid2d}
+
+
 _JOINING: Any = type(np.r_).__mro__[1]
 _JOIN = _JOINING.__getitem__
 _ORIGINAL = {name: getattr(np, name) for name in ("fromiter", "ndenumerate", "nditer")}
@@ -304,6 +353,7 @@ def _replacements() -> Iterator[tuple[Any, str, Any, Any]]:
     yield np, "nditer", np.nditer, _nditer
     yield np.vectorize, "__call__", _VECTORIZE, _vectorized
     yield _JOINING, "__getitem__", _JOIN, _joined
+    yield from _polynomials()
     for owner, name, follow in distributions.replacements():
         original = getattr(owner, name)
         yield owner, name, original, _looking(original, follow)
