@@ -19,7 +19,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-__all__ = ["CONSTANT", "INPUT", "Graph", "Guard", "Node", "same_value", "shape_of"]
+__all__ = ["CONSTANT", "INPUT", "Graph", "Guard", "Node", "ndim_of", "same_value", "shape_of"]
 
 INPUT = "input"
 CONSTANT = "constant"
@@ -89,6 +89,14 @@ def shape_of(value: Any) -> tuple[int, ...]:
     except AttributeError:
         return ()
     return shape
+
+
+def ndim_of(value: Any) -> int:
+    """Return the number of axes, without numpy's dispatch where there is one to ask."""
+    try:
+        return len(value.shape)
+    except AttributeError:
+        return int(np.ndim(value))
 
 
 def same_value(a: Any, b: Any) -> bool:

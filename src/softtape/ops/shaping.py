@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from softtape.graph import shape_of
+from softtape.graph import ndim_of, shape_of
 from softtape.ops.reductions import Axis, axes
 from softtape.ops.registry import Kind, implements, primitive
 
@@ -88,7 +88,8 @@ def _np_reshape(a: Any, /, shape: Any, order: str = "C", *, copy: bool | None = 
         return np.transpose(np.reshape(np.transpose(a), shape[::-1]))
     if order not in ("C", "A"):
         raise NotImplementedError(_ORDERS)
-    return a if shape == np.shape(a) else _reshape(a, shape=shape)
+    known_shape = a.shape if hasattr(a, "shape") else np.shape(a)
+    return a if shape == known_shape else _reshape(a, shape=shape)
 
 
 _ORDERS = "it knows order='C' and order='F': a traced array has no order in memory"
@@ -104,7 +105,7 @@ def _np_ravel(a: Any, order: str = "C") -> Any:
 
 @implements(np.transpose)
 def _np_transpose(a: Any, axes: Sequence[int] | None = None) -> Any:
-    n = np.ndim(a)
+    n = ndim_of(a)
     order = tuple(reversed(range(n))) if axes is None else tuple(i % n for i in axes)
     return _transpose(a, axes=order)
 
@@ -187,7 +188,7 @@ def _np_concatenate(arrays: Any, /, axis: int | None = 0) -> Any:
 
 @implements(np.stack, sequences=(1,))
 def _np_stack(arrays: Any, axis: int = 0) -> Any:
-    return _stack(*arrays, axis=axes(axis, np.ndim(arrays[0]) + 1)[0])
+    return _stack(*arrays, axis=axes(axis, ndim_of(arrays[0]) + 1)[0])
 
 
 @implements(np.atleast_1d)
