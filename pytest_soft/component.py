@@ -239,6 +239,25 @@ class Component:
         with np.errstate(all="ignore"):
             return contradiction(self.terms, layout, theta, bounds, self.losses, missed=missed)
 
+    def without_gradient(self) -> tuple[str, list[str]] | None:
+        """Return the first test whose gradient is not finite at the best point, and in which keys.
+
+        None where the fit did not end for that reason.
+        """
+        if self.status is not Status.NO_GRADIENT:
+            return None
+        layout = self._problem.layout
+        theta = layout.pack(self.values)
+        for term in self.terms:
+            with np.errstate(all="ignore"):
+                gradient = Objective([term], layout).value_and_gradient(theta)[1]
+            keys = [
+                k for k, place in layout.slices.items() if not np.isfinite(gradient[place]).all()
+            ]
+            if keys:
+                return term.name, keys
+        return None
+
     def pressed(self) -> Sequence[tuple[str, int, bool, float]]:
         """Return where a bound keeps 𝓛 from falling: key, element, whether upper, the bound."""
         converged = self.status is not None and self.status.converged

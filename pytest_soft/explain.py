@@ -79,6 +79,7 @@ def explain(
             tests = [term.name for term in component.terms]
             summary.figures.append({**drawn, **by_function(tests, drawn["sensitivity"])})
         summary.notes += _shortened(_on_bounds(component, groups))
+        summary.notes += _on_gradient(component, groups)
         meaning = component.meaning(names, absolute=absolute)
         if isinstance(meaning, str):
             errors |= dict.fromkeys(component.slices, meaning)
@@ -162,6 +163,23 @@ def _with_error(change: ParamChange, error: _Error | str | None, by: str) -> Par
     if isinstance(error, str):
         return replace(change, no_error=error)
     return replace(change, error=error[0], interval=error[1], interval_by=by)
+
+
+def _on_gradient(component: Component, groups: Groups) -> Iterator[str]:
+    """Yield which test has no finite gradient where the fit ended for want of one."""
+    found = component.without_gradient()
+    if found is not None:
+        test, keys = found
+        where = ", ".join(
+            f"{groups[key][0].name} = {component.values[key]:.6g}"
+            if not groups[key][0].shape
+            else groups[key][0].name
+            for key in keys
+        )
+        yield (
+            f"the gradient of {test} is not finite with respect to {where}: a root, a power or a "
+            "norm of 0 has none. Add a small positive constant inside it, or start elsewhere"
+        )
 
 
 def _on_bounds(component: Component, groups: Groups) -> Iterator[str]:

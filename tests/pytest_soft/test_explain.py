@@ -157,6 +157,27 @@ def test_optimizers_of_others(told, name):
     assert float(re.search(r"-> (\S+)", params["gain"]).group(1)) == pytest.approx(2.0, abs=0.05)
 
 
+def test_a_gradient_that_is_not_finite_has_an_address(project):
+    project.write(
+        "test_it.py",
+        """
+        import numpy as np
+        import pytest
+        from pytest_soft import Param, soft_test
+
+        width, other = Param(0.0, bounds=(0, 9)), Param(1.0)
+
+        @soft_test
+        @pytest.mark.parametrize("x", [0.0, 1.0])
+        def test_root(x):
+            return (other - 2) ** 2 + (np.sqrt(width + x) - 2) ** 2
+        """,
+    )
+    told = " ".join(project.fit().stdout.str().split())
+    assert "the gradient is not finite at the best point" in told
+    assert "test_it.py::test_root[0.0] is not finite with respect to width = 0: a root" in told
+
+
 def test_more_restarts_than_none(project):
     result = project.check("--soft-fit", "--soft-restarts=-1")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
