@@ -511,6 +511,7 @@ def test_returned_losses(project, returned, loss, cases):
         ("np.stack([1.0, np.nan])", "returned a loss of nan"),
         ("{'a': 1.0, 'b': np.inf}", "returned a loss of inf (at ['b'])"),
         ("1j", "returned the complex number 1j*"),
+        ("1.0 * 1j", "returned the complex number *np.abs(z) ** 2 or z.real*"),
         ("np.array([1j])", "returned the complex number*"),
         ("True", "returned True, a pass or fail*"),
         ("1.0 > 3", "returned *False*, a pass or fail*"),
