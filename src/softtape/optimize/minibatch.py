@@ -134,11 +134,14 @@ class Minibatch:
         if state.epoch >= self.epochs:
             return replace(state, status=Status.EPOCHS)
         parts = cast(InParts, objective)
-        batches, always = self._batches(parts.kinds, state.epoch)
+        kinds = parts.kinds
+        batches, always = self._batches(kinds, state.epoch)
+        if self.method == "adam":
+            state = replace(state, scale=grown_scale(state.scale, state.theta, bounds))
         total = self.epochs * len(batches)
         before, failures = state, 0
         for tests in batches:
-            gradient = _estimate(parts, tests, always, len(parts.kinds), state.theta)
+            gradient = _estimate(parts, tests, always, len(kinds), state.theta)
             if gradient is None:
                 failures += 1
                 state = replace(before, rate=state.rate / 2, count=state.count + 1)
@@ -173,7 +176,7 @@ class Minibatch:
     ) -> MinibatchState:
         """Return the state after one step."""
         first, second, count = state.first, state.second, state.count + 1
-        scale = grown_scale(state.scale, state.theta, bounds)
+        scale = state.scale
         with np.errstate(over="ignore", under="ignore", invalid="ignore", divide="ignore"):
             if self.method == "adam":
                 first = _KEPT * first + (1 - _KEPT) * gradient
@@ -190,7 +193,6 @@ class Minibatch:
             theta=bounds.project(state.theta - rate * move),
             first=first,
             second=second,
-            scale=scale if self.method == "adam" else state.scale,
             count=count,
             learning_rate=rate,
         )
