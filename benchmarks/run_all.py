@@ -22,6 +22,7 @@ ARGUMENTS = {
     "sine_suite": ["--peers", "--n", "200", "1000", "10000", "100000", "1000000"],
     "ode_loop": ["--peers"],
     "digits_network": ["--peers"],
+    "digits_minibatches": [],
     "whole_run": ["--n", "200", "2000", "20000"],
 }
 
