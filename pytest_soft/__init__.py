@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_soft.collect import soft_test
 
 if TYPE_CHECKING:
-    from softtape import Param, stop_gradient
+    from softtape import Param, stop_gradient, tied
     from softtape.losses import (
         absolute_error,
         binary_cross_entropy,
@@ -45,9 +45,10 @@ __all__ = [
     "soft_test",
     "squared_error",
     "stop_gradient",
+    "tied",
 ]
 
-_HOME = {"Param": "softtape", "stop_gradient": "softtape"}
+_HOME = {"Param": "softtape", "stop_gradient": "softtape", "tied": "softtape"}
 
 
 def __getattr__(name: str) -> Any:

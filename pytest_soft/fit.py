@@ -26,6 +26,7 @@ from pytest_soft.keep import Keeping, keep, relative
 from pytest_soft.repeat import run_again
 from pytest_soft.solve import FitProgress, Solution, solve, without_slope
 from pytest_soft.summary import FitSummary, Trouble
+from pytest_soft.ties import tied_changes
 from pytest_soft.trace import TraceFailure, Traces, first_non_finite
 from pytest_soft.values import Groups, group_by_key, set_values
 from pytest_soft.verdict import TestLoss
@@ -202,6 +203,8 @@ class Fit:
         self._report(solution, terms, start, old)
         self._store(groups, old)
         self._leave_checkpoint(solution)
+        began = {**solution.values, **start}
+        self.summary.params += tied_changes(groups, began, solution.values)
         if self._kfold and not self.summary.interrupted and not self.summary.troubles:
             self._fit_folds(terms, start)
             set_values(groups, solution.values)

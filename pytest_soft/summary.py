@@ -45,6 +45,8 @@ class ParamChange:
         How it was found: by ``curvature`` or by ``profile``.
     no_error
         Why a number has no standard error; empty where it has one.
+    tied
+        Whether it is no Param, but a value tied to some.
     """
 
     name: str
@@ -58,6 +60,7 @@ class ParamChange:
     interval: tuple[float, float] | None = None
     interval_by: str = "curvature"
     no_error: str = ""
+    tied: bool = False
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,7 @@ ORDER = [
     "coordinates",
     "priors",
     "param",
+    "tied",
     "distributions",
     "patches",
     "losses",

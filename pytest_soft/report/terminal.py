@@ -253,7 +253,7 @@ def _preview_lines(fit: FitSummary) -> Iterator[Line]:
 
 
 def _moved(param: ParamChange) -> str:
-    bound = "  (on its bound)" if param.at_bound else ""
+    bound = "  (on its bound)" if param.at_bound else "  (tied)" if param.tied else ""
     if param.new is None:
         shape = " x ".join(str(n) for n in param.shape)
         moved = "not moved" if param.change == 0 else f"changed by {param.change:.3g} (rms)"

@@ -18,6 +18,7 @@ from softtape.errors import (
 )
 from softtape.param import Param
 from softtape.tape import stop_gradient
+from softtape.tied import tied
 
 if TYPE_CHECKING:
     from softtape.checking import check_grads
@@ -47,6 +48,7 @@ __all__ = [
     "jvp",
     "primitive",
     "stop_gradient",
+    "tied",
     "value_and_grad",
     "vjp",
 ]

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
-__all__ = ["ActsAsValue"]
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["ActsAsValue", "current"]
 
 __tracebackhide__ = True  # pytest shows the user's line instead
 
@@ -24,6 +27,22 @@ class ActsAsValue:
     def _softtape_current(self) -> Any:
         """Return the value to act as, now."""
         raise NotImplementedError
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        """Return the value as an array (under tracing: raise, naming np.stack)."""
+        return np.array(self._softtape_current(), dtype=dtype)
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **keywords: Any) -> Any:
+        """Apply a ufunc to the value."""
+        __tracebackhide__ = True
+        return getattr(ufunc, method)(*map(current, inputs), **keywords)
+
+    def __array_function__(
+        self, function: Callable[..., Any], types: Any, args: Any, keywords: Any
+    ) -> Any:
+        """Apply a numpy function to the value."""
+        __tracebackhide__ = True
+        return function(*map(current, args), **{k: current(v) for k, v in keywords.items()})
 
     def __add__(self, other: Any) -> Any:
         """Return ``self + other``."""
@@ -187,3 +206,13 @@ class ActsAsValue:
     def __getitem__(self, index: Any) -> Any:
         """Index the value."""
         return self._softtape_current()[index]
+
+
+def current(value: Any) -> Any:
+    """Return what acts as a value as that value, also within a list; anything else as it is."""
+    __tracebackhide__ = True
+    if isinstance(value, ActsAsValue):
+        return value._softtape_current()
+    if type(value) in (list, tuple):
+        return type(value)(map(current, value))
+    return value

@@ -7,7 +7,6 @@ import sys
 import warnings
 import weakref
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 from types import EllipsisType
 from typing import Any, Literal, NoReturn, TypeAlias
@@ -240,24 +239,6 @@ class Param(ActsAsValue):
             raise AttributeError(name)
         return getattr(self._softtape_current(), name)
 
-    # ---- numpy
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        """Return the value as an array (under tracing: raise, naming np.stack)."""
-        return np.array(self._softtape_current(), dtype=dtype)
-
-    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **keywords: Any) -> Any:
-        """Apply a ufunc to the value."""
-        __tracebackhide__ = True
-        return getattr(ufunc, method)(*map(_current, inputs), **keywords)
-
-    def __array_function__(
-        self, function: Callable[..., Any], types: Any, args: Any, keywords: Any
-    ) -> Any:
-        """Apply a numpy function to the value."""
-        __tracebackhide__ = True
-        return function(*map(_current, args), **{k: _current(v) for k, v in keywords.items()})
-
     # ---- Python
 
     def __repr__(self) -> str:
@@ -399,15 +380,6 @@ def starting_value(param: Param, seed: int) -> Value:
 
 
 # ---- declaration
-
-
-def _current(value: Any) -> Any:
-    __tracebackhide__ = True
-    if isinstance(value, Param):
-        return value._softtape_current()
-    if type(value) in (list, tuple):
-        return type(value)(map(_current, value))
-    return value
 
 
 def _own(value: Any) -> Value:
