@@ -180,7 +180,9 @@ class Memory:
 
     def _run(self, owner: int, wanted: Places, places: Places) -> Any:
         if owner:
-            return _number_or_array(self._of_one(self.parts[owner], wanted))
+            part = self.parts[owner]
+            alone = not part.ndim and wanted.size == 1
+            return part if alone else _number_or_array(self._of_one(part, wanted))
         return self.flat[places] if places.size > 1 else self.flat[places[0]]
 
     def _gathered(self, owners: Places, wanted: Places, places: Places) -> Any:
