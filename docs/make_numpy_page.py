@@ -205,8 +205,8 @@ def rows() -> Iterator[tuple[str, str, Cells]]:
     """Yield module, name and what the page says, for every public name."""
     known: dict[int, str] = {}
     for function in FUNCTIONS:  # a function goes by its own name, its aliases by another
-        name = f"{function.__module__}.{function.__name__}".removeprefix("numpy.")
-        known[id(function)] = name
+        within = getattr(function, "__module__", "numpy")  # numpy 2.1: ufuncs have none
+        known[id(function)] = f"{within}.{function.__name__}".removeprefix("numpy.")
     why = reasons()
     for space in SPACES:
         for name, value in names_of(space):

@@ -281,6 +281,14 @@ def _np_isin(
     return np.logical_not(found) if invert else found
 
 
+def _np_in1d(ar1: Any, ar2: Any, *args: Any, **keywords: Any) -> Any:
+    return np.isin(np.ravel(ar1), ar2, *args, **keywords)
+
+
+if hasattr(np, "in1d"):  # numpy before 2.4
+    implements(np.in1d)(_np_in1d)
+
+
 # ---- what has as many elements as the values say: guarded
 
 

@@ -126,3 +126,5 @@ FLAT: dict[Callable[..., Any], st.SearchStrategy[Call]] = {
         plain(lambda a: np.linalg.matrix_rank(a, tol=100.0), points),
     ),
 }
+if hasattr(np, "in1d"):  # numpy before 2.4
+    FLAT[np.in1d] = plain(lambda a: getattr(np, "in1d")(a, [0.0, 1.5]), points)  # noqa: B009

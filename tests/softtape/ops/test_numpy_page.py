@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 DOCS = Path(__file__).parents[3] / "docs"
+GONE = ("trapz", "in1d", "fft.helper", "linalg.linalg")  # names of older versions
 pytestmark = pytest.mark.skipif(not DOCS.exists(), reason="an installed copy has no docs")
 
 
@@ -35,7 +36,8 @@ def test_the_page_is_current(made: ModuleType) -> None:
         assert text == made.page(), again
     else:  # another version may have fewer names, and calls some of them by other aliases
         names = {line.split("|")[1] for line in text.splitlines() if line.startswith("| `np.")}
-        assert {line.split("|")[1] for _, line in made.lines()} - names == set(), again
+        here = {line.split("|")[1] for _, line in made.lines()}
+        assert here - names <= {f" `np.{name}` " for name in GONE}, again
 
 
 def test_nothing_is_said_twice_or_of_nothing(made: ModuleType) -> None:
