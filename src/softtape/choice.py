@@ -15,9 +15,11 @@ Kind: TypeAlias = Literal["value", "gradient", "jacobian"]
 ENGINES = ("auto", "numpy", "numba")
 
 # Seconds, on the machine of docs/benchmarks.md; only their proportions matter.
-_PRICE = 1.0  # to import numba and load the compiled kernels from its cache
+_PRICE = 0.4  # to import numba and load the compiled kernels from its cache
 _SWEEPS = {"value": 1, "gradient": 3, "jacobian": 3}  # numpy's operations per node of the graph
-_BUILD, _CALL, _LANE = 15e-6, 0.2e-6, 1.3e-9  # to make numpy's program, to call it, per case
+_CALL, _LANE = 0.15e-6, 0.7e-9  # that numba saves with each of them, and for each case
+_ENTRY = 3e-6  # that calling a compiled kernel takes longer than calling numpy's program
+_BUILD, _TABLE = 20e-6, 2e-6  # to make numpy's program, or, for a case by itself, a table
 
 
 class EngineChoice:
@@ -25,8 +27,9 @@ class EngineChoice:
 
     For ``auto`` this is the question whether to rent or to buy. Each evaluation by numpy costs
     time that numba would save, its import costs a price once, and nobody knows how many
-    evaluations will follow. The classic answer is to rent until the rent paid would exceed the
-    price: that never costs more than twice what the best choice in hindsight would have cost.
+    evaluations will follow; a table, cheap to make, counts as if a dozen were certain. The
+    classic answer is to rent until the rent paid would exceed the price: that never costs more
+    than twice what the best choice in hindsight would have cost.
 
     The rent is reckoned from counts (nodes, cases, evaluations) and never from a clock: the
     engines differ in the last bits, and the same run has to store the same bytes.
@@ -69,13 +72,16 @@ class EngineChoice:
         kind
             What is asked for.
         nodes, cases
-            Nodes of the graph, and cases in the group.
+            Nodes of the graph, and cases that are run together; of cases run one by one, the
+            nodes of all of them, and 1.
         built
             Whether numpy's program for it has been made.
         """
         if self.settled is None:
-            each = _CALL + _LANE * cases + (0.0 if built else _BUILD)
-            self._paid += _SWEEPS[kind] * nodes * each
+            each = _CALL + _LANE * cases
+            if not built:
+                each += _BUILD if cases > 1 else _TABLE
+            self._paid += max(0.0, _SWEEPS[kind] * nodes * each - _ENTRY)
             if self._paid >= _PRICE:
                 self.settled = True
         return self.settled is True

@@ -255,8 +255,10 @@ class Group:
         """Whether numba, which can run it, is to do so this time."""
         built = kind in self._built
         self._built.add(kind)
-        nodes = len(self._template.graph)
-        return self._choice.compiled(kind, nodes, len(self.cases), built=built)
+        nodes, cases = len(self._template.graph), len(self.cases)
+        if cases <= self._least:  # one by one
+            nodes, cases = nodes * cases, 1
+        return self._choice.compiled(kind, nodes, cases, built=built)
 
     def _together(self, kind: Kind, inputs: Mapping[str, Any], *, compiled: bool) -> Share:
         lanes = self._lanes

@@ -33,6 +33,18 @@ def test_a_long_tape_is_compiled_at_once(fresh):
     assert evaluations(EngineChoice("auto"), nodes=62_507, cases=1) == 0
 
 
+def test_a_tape_of_thousands_is_walked_as_a_table_first(fresh):
+    assert evaluations(EngineChoice("auto"), nodes=4_000, cases=1) > 100
+
+
+def test_nothing_small_is_ever_worth_an_import(fresh):
+    assert evaluations(EngineChoice("auto"), kind="value", nodes=8, cases=10) == np.inf
+
+
+def test_two_hundred_cases_change_after_tens_of_thousands_of_evaluations(fresh):
+    assert 30_000 < evaluations(EngineChoice("auto")) < 300_000
+
+
 def test_larger_suites_change_sooner(fresh):
     counts = [evaluations(EngineChoice("auto"), cases=n) for n in (10**3, 10**5, 10**6)]
     assert np.inf > counts[0] > counts[1] > counts[2] > 0
