@@ -29,7 +29,7 @@ Guard: TypeAlias = tuple[int, Any]
 """``(value number, expected value)``: the graph holds only while the two are equal."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class Graph:
     """What one run computed.
 
@@ -54,6 +54,21 @@ class Graph:
     guards: tuple[Guard, ...]
     inputs: Mapping[str, int]
     start: Mapping[str, Any]
+
+    def __init__(
+        self,
+        nodes: Sequence[Node],
+        outputs: tuple[int, ...],
+        guards: tuple[Guard, ...],
+        inputs: Mapping[str, int],
+        start: Mapping[str, Any],
+    ) -> None:
+        """Set what nothing can set again, in half the time a frozen dataclass takes for it."""
+        _set_nodes(self, nodes)
+        _set_outputs(self, outputs)
+        _set_guards(self, guards)
+        _set_inputs(self, inputs)
+        _set_start(self, start)
 
     def __len__(self) -> int:
         """Return the number of nodes."""
@@ -80,6 +95,13 @@ class Graph:
         lines += [f"guard %{number} == {expected!r}" for number, expected in self.guards]
         lines.append("return " + ", ".join(f"%{o}" for o in self.outputs))
         return "\n".join(lines)
+
+
+# of the slots themselves: one graph is made for every test
+_fields: Any = Graph
+_set_nodes, _set_outputs = _fields.nodes.__set__, _fields.outputs.__set__
+_set_guards, _set_inputs = _fields.guards.__set__, _fields.inputs.__set__
+_set_start = _fields.start.__set__
 
 
 def shape_of(value: Any) -> tuple[int, ...]:

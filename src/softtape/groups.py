@@ -172,9 +172,13 @@ class Group:
 
     def add(self, member: int, case: Case) -> None:
         """Take in a case; ``member`` is what the caller calls it."""
-        place = bisect(self.members, member)
-        self.members.insert(place, member)
-        self.cases.insert(place, case)
+        if not self.members or member > self.members[-1]:  # as when all tests are joined in turn
+            self.members.append(member)
+            self.cases.append(case)
+        else:
+            place = bisect(self.members, member)
+            self.members.insert(place, member)
+            self.cases.insert(place, case)
         self._changed()
 
     def remove(self, members: set[int]) -> None:

@@ -303,28 +303,21 @@ class Tape:
     @property
     def nodes(self) -> Recording:
         """What was recorded so far, copied."""
-        few = self.count <= _FEW
-        rows: Rows = tuple(self.rows) if few else np.array(self.rows, np.int32)
-        return Recording(
-            rows if isinstance(rows, tuple) else rows.reshape(-1, 3),
-            tuple(self.constants),
-            tuple(self.inputs),
-            dict(self.others),
-        )
+        rows: Rows
+        if self.count <= _FEW:
+            rows = tuple(self.rows)
+        else:
+            rows = np.array(self.rows, np.int32).reshape(-1, 3)
+        return Recording(rows, tuple(self.constants), tuple(self.inputs), self.others.copy())
 
     def graph(self, outputs: Sequence[Any]) -> Graph:
         """Return what was recorded so far, as the graph that computes ``outputs``."""
-        numbers = tuple(
+        numbers = [
             o._index if type(o) is Traced and o._tape is self else self.constant(plain_operand(o))
             for o in outputs
-        )
-        return Graph(
-            nodes=self.nodes,
-            outputs=numbers,
-            guards=tuple(self.guards),
-            inputs=dict(self.inputs),
-            start=dict(self.start),
-        )
+        ]
+        guards, inputs, start = tuple(self.guards), self.inputs.copy(), self.start.copy()
+        return Graph(self.nodes, tuple(numbers), guards, inputs, start)
 
 
 def stop_gradient(x: Any) -> Any:

@@ -127,7 +127,8 @@ class Term:
         choice, threads
             For a new group.
         """
-        case = self.paths[path]
+        cases = self._cases
+        case = cases[0] if len(cases) == 1 else self.paths[path]
         if group is None:
             group = Group(case.template, choice, threads, fleeting=self.traces > 1)
         group.add(number, case)

@@ -228,7 +228,7 @@ def stacked_constants(cases: Sequence[Sequence[Any]]) -> list[Any | None]:
     columns: list[Any | None] = []
     for column in zip(*cases, strict=True):
         first = column[0]
-        if all(c is first for c in column):
+        if len({*map(id, column)}) == 1:
             columns.append(None)
             continue
         values = repeatable(np.stack(column) if np.ndim(first) else np.array(column))

@@ -108,8 +108,10 @@ class Template:
     def start_of(self, graph: Graph) -> Mapping[str, Any]:
         """Return where ``graph`` was recorded, as an object shared by all that began there."""
         ours = self.graph.start
-        same = all(value is ours[key] for key, value in graph.start.items())
-        return ours if same else graph.start
+        for key, value in graph.start.items():
+            if value is not ours[key]:
+                return graph.start
+        return ours
 
     def graph_with(self, constants: Sequence[Any], start: Mapping[str, Any]) -> Graph:
         """Return the pruned graph of a case."""
@@ -147,7 +149,11 @@ def _key(graph: Graph) -> Hashable:
     rows: Any = nodes.rows
     if isinstance(rows, np.ndarray):
         rows = hashlib.blake2b(rows.tobytes(), digest_size=16).digest()
-    others = tuple([(k, args, repr(attrs)) for k, (args, attrs) in nodes.others.items()])
-    guards = tuple([(number, _static(expected)) for number, expected in graph.guards])
-    inputs = tuple([(key, kind_of(value)) for key, value in graph.start.items()])
-    return rows, tuple(map(kind_of, nodes.unusual())), others, guards, graph.outputs, inputs
+    guards: Any = graph.guards
+    if guards:
+        guards = tuple([(number, _static(expected)) for number, expected in guards])
+    # most often there are none, and the inputs are floats: this is asked for every test
+    others = [(k, args, repr(attrs)) for k, (args, attrs) in nodes.others.items()]
+    inputs = [k if isinstance(v, float) else (k, kind_of(v)) for k, v in graph.start.items()]
+    unusual = [kind_of(c) for c in nodes.unusual()]
+    return rows, graph.outputs, guards, *others, None, *unusual, None, *inputs
