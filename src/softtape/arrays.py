@@ -107,6 +107,8 @@ class Fresh(np.ndarray):
 
 def traced_form(value: Any) -> Traced | None:
     """Return what is or holds traced values as one traced value; None for what is plain."""
+    if type(value) is Traced:
+        return value
     if type(value) in (list, tuple):
         if not any(traced_form(part) is not None for part in value):
             return None
@@ -154,6 +156,8 @@ def _mosaics(array: Fresh) -> None:
 
 def _pinned(index: Any) -> Any:
     """Return an index with plain numbers, guarded, in place of traced ones."""
+    if type(index) is int or type(index) is slice:
+        return index
     if type(index) is tuple:
         return tuple(map(_pinned, index))
     index = _operand(index)

@@ -85,19 +85,19 @@ class Memory:
         """Let elements be those of ``value``, which broadcasts against ``places``."""
         if value.dtype != self.flat.dtype:
             value = value.astype(self.flat.dtype)
-        single = type(places) is not np.ndarray
-        shape = () if single else places.shape
-        if value.ndim and value.shape != shape:
-            extra = value.ndim - len(shape)
+        shape = places.shape if type(places) is np.ndarray else ()
+        ndim = value.ndim
+        if ndim and value.shape != shape:
+            extra = ndim - len(shape)
             if extra > 0 and value.shape[:extra] == (1,) * extra:
                 value = _reshape(value, shape=value.shape[extra:])
             if value.shape != shape:
                 value = _broadcast_to(value, shape=shape)
         number = self._next
         self._next = number + 1
-        self.parts[number] = value.snapshot() if value.ndim else value
+        self.parts[number] = value.snapshot() if ndim else value
         self.owner[places] = number
-        self.place[places] = np.arange(value.size).reshape(shape) if value.ndim else 0
+        self.place[places] = np.arange(value.size).reshape(shape) if ndim else 0
         self.flat[places] = np.nan
         if self._joined:
             self._joined.clear()

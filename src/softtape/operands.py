@@ -13,13 +13,17 @@ from typing import Any
 import numpy as np
 
 from softtape.graph import shape_of
+from softtape.ops import FUNCTIONS
 from softtape.refusals import UNFOLLOWED, refuse
 
-__all__ = ["Flat", "changeable", "holds_traced", "plain_operand", "stacked"]
+__all__ = ["ORDINARY", "Flat", "changeable", "holds_traced", "plain_operand", "stacked"]
 
 __tracebackhide__ = True  # pytest shows the user's line instead
 
-_ORDINARY = frozenset({float, int, bool, np.ndarray, np.float64})
+ORDINARY = frozenset({float, int, bool, np.ndarray, np.float64})
+"""Types of what is an operand as it is."""
+
+_STACK = FUNCTIONS[np.stack]
 _np: Any = np  # for calls on traced values, of which numpy's annotations do not know
 
 
@@ -67,7 +71,7 @@ def changeable(array: Any, what: str) -> Any:
 
 def plain_operand(operand: Any) -> Any:
     """Return an operand as numpy would take it: a Param's current value, a list as an array."""
-    if type(operand) in _ORDINARY:
+    if type(operand) in ORDINARY:
         return operand
     for known_by in ("_softtape_current", "_softtape_plain"):
         current = getattr(operand, known_by, None)
@@ -95,4 +99,4 @@ def stacked(items: Any) -> Any:
     """Return a nested list that holds traced values as one traced array."""
     if not isinstance(items, (list, tuple)):
         return items
-    return np.stack([stacked(i) for i in items]) if holds_traced(items) else np.asarray(items)
+    return _STACK([stacked(i) for i in items]) if holds_traced(items) else np.asarray(items)

@@ -27,6 +27,7 @@ from softtape.operands import changeable, plain_operand, stacked
 from softtape.ops import FUNCTIONS
 from softtape.ops.assignment import CHANGING
 from softtape.refusals import refuse
+from softtape.traced import Traced
 
 __all__ = ["FOLLOWED", "following"]
 
@@ -99,7 +100,7 @@ def _array(values: Any, dtype: Any = None, *, ndmin: int = 0, copy: Any = True, 
     if made is values and copy is True:
         made = made.copy()
     made = made if dtype is None else made.astype(dtype)
-    return np.reshape(made, (1,) * max(ndmin - made.ndim, 0) + made.shape)
+    return np.reshape(made, (1,) * (ndmin - made.ndim) + made.shape) if ndmin > made.ndim else made
 
 
 def _asarray(values: Any, dtype: Any = None, **_: Any) -> Any:
@@ -212,10 +213,16 @@ def _changing(original: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
+_PLAIN = frozenset({float, int, np.ndarray, np.float64, str, type(None), type, Fresh})
+
+
 def _concerns_us(value: Any) -> bool:
     """Whether a value is traced or a Param, or a list that holds one."""
-    if type(value) in (float, int, np.ndarray, Fresh):
+    kind = type(value)
+    if kind in _PLAIN:
         return False
+    if kind is Traced:
+        return True
     if isinstance(value, (list, tuple)):
         return any(map(_concerns_us, value))
     return hasattr(value, "_softtape_record") or hasattr(value, "_softtape_current")
@@ -223,6 +230,8 @@ def _concerns_us(value: Any) -> bool:
 
 def _current(value: Any) -> Any:
     """Return a Param as what it stands for now, also inside lists."""
+    if type(value) is Traced:
+        return value
     if isinstance(value, (list, tuple)):
         return [_current(v) for v in value]
     return plain_operand(value) if hasattr(value, "_softtape_current") else value

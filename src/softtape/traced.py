@@ -20,7 +20,7 @@ from softtape.errors import TraceError
 from softtape.graph import shape_of
 from softtape.libraries import library_ufunc
 from softtape.location import user_location
-from softtape.operands import Flat, changeable, holds_traced, plain_operand, stacked
+from softtape.operands import ORDINARY, Flat, changeable, holds_traced, plain_operand, stacked
 from softtape.operators import BINARY, operator_methods
 from softtape.ops import FUNCTIONS, PRIMITIVES, SEQUENCES, Primitive
 from softtape.ops.assignment import CHANGING, apply_at, store
@@ -98,6 +98,8 @@ class Traced:
     def _softtape_record(
         self, primitive: Primitive, operands: Sequence[Any], attrs: dict[str, Any] | None
     ) -> Traced:
+        if attrs and len(operands) == 1:
+            return self._derived(primitive, attrs, primitive.compute(self._value, **attrs))
         return self._tape.record(primitive, operands, attrs or None)
 
     def _applied(self, primitive: Primitive) -> Traced:
@@ -166,7 +168,8 @@ class Traced:
         if function in CHANGING:
             args = (changeable(args[0], _name(function)), *map(_operand, args[1:]))
         elif function in SEQUENCES:
-            args = tuple(map(_parts, args, (*SEQUENCES[function], *[0] * len(args))))
+            levels = SEQUENCES[function]
+            args = (*map(_parts, args, levels), *map(_operand, args[len(levels) :]))
         else:
             args = tuple(map(_operand, args))
         try:
@@ -204,7 +207,7 @@ class Traced:
     @property
     def T(self) -> Any:  # noqa: N802 -- numpy's name
         """The transpose."""
-        return _np.transpose(self)
+        return self.__array_function__(np.transpose, (), (self,), {})
 
     @property
     def mT(self) -> Any:  # noqa: N802 -- numpy's name
@@ -394,7 +397,8 @@ class Traced:
     def __getitem__(self, index: Any) -> Any:
         """Record numpy's indexing; index arrays become operands, a traced mask a guard."""
         if type(index) is int or (type(index) is slice and _is_static(index)):
-            return self._indexed((index,))
+            index = (index,)
+            return self._derived(getitem, {"index": index}, self._value[index])
         template: list[Any] = []
         arrays: list[Any] = []
         for part in index if isinstance(index, tuple) else (index,):
@@ -413,23 +417,23 @@ class Traced:
                 template.append(Slot(len(arrays)))
                 arrays.append(part)
         if not arrays:
-            return self._indexed(tuple(template))
+            index = tuple(template)
+            return self._derived(getitem, {"index": index}, self._value[index])
         return self._tape.record(getitem, (self, *arrays), {"index": tuple(template)})
 
-    def _indexed(self, index: tuple[Any, ...]) -> Any:
-        """Record an index that is the same whatever the values, as Tape.record does."""
-        value = self._value[index]
+    def _derived(self, primitive: Primitive, attrs: dict[str, Any], value: Any) -> Traced:
+        """Record what was made of this value alone, with static keywords, as Tape.record does."""
         tape = self._tape
         rows = tape.growing
-        rows += (getitem.code, NONE, NONE)
+        rows += (primitive.code, NONE, NONE)
         number = tape.count
-        tape.others[number] = ((self._index,), {"index": index})
+        tape.others[number] = ((self._index,), attrs)
         made = Traced()
         made._value = value
         made._tape = tape
         made._index = number
         tape.count = number + 1
-        if type(value) is _ARRAY:
+        if type(value) is _ARRAY and value.base is not None:
             tape.views += (ref(made), ref(self))  # they share memory
         if tape.locations is not None:
             tape.locate(made)
@@ -468,12 +472,12 @@ class Traced:
     def reshape(self, *shape: Any, **keywords: Any) -> Any:
         """See np.reshape; lengths may be given one by one."""
         lengths = shape[0] if len(shape) == 1 else shape
-        return _np.reshape(self, lengths, **keywords)
+        return self.__array_function__(np.reshape, (), (self, lengths), keywords)
 
     def transpose(self, *axes: Any) -> Any:
         """See np.transpose; axes may be given one by one."""
         order = axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes or None
-        return _np.transpose(self, order)
+        return self.__array_function__(np.transpose, (), (self, order), {})
 
     def flatten(self, order: Any = "C") -> Any:
         """Return a copy of np.ravel's result."""
@@ -499,9 +503,12 @@ def _name(function: Callable[..., Any]) -> str:
 
 def _operand(value: Any) -> Any:
     """Return an argument of a numpy function: a Param's value, a list of traced ones as array."""
-    if type(value) is Traced:
+    kind = type(value)
+    if kind is Traced or kind in ORDINARY:
         return value
-    if type(value) in (list, tuple):
+    if kind in (list, tuple):
+        if ORDINARY.issuperset(map(type, value)):
+            return value
         value = type(value)(_operand(v) for v in value)
         return stacked(value) if holds_traced(value) else value
     current = getattr(value, "_softtape_current", None)
@@ -511,7 +518,7 @@ def _operand(value: Any) -> Any:
 def _parts(value: Any, levels: int) -> Any:
     """Return a sequence of arguments, each as `_operand` has it."""
     if levels and isinstance(value, (list, tuple)):
-        return [_parts(part, levels - 1) for part in value]
+        return [p if type(p) is Traced else _parts(p, levels - 1) for p in value]
     return _operand(value)
 
 
@@ -544,7 +551,8 @@ def _in_place(name: str) -> Callable[[Traced, Any], Any]:
 
 def _numpy_method(function: Callable[..., Any]) -> Callable[..., Any]:
     def method(self: Traced, *args: Any, **keywords: Any) -> Any:
-        return function(self, *args, **keywords)
+        # what numpy's dispatch would come to
+        return self.__array_function__(function, (), (self, *args), keywords)
 
     method.__doc__ = f"See np.{function.__name__}."
     return method

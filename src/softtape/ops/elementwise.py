@@ -244,9 +244,9 @@ def _np_clip(
     # on the bound can leave it.
     low, high = (a_min if min is None else min), (a_max if max is None else max)
     if low is not None:
-        a = np.where(a < low, low, a)
+        a = _where(a < low, low, a)
     if high is not None:
-        a = np.where(a > high, high, a)
+        a = _where(a > high, high, a)
     return a
 
 

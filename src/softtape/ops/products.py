@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from softtape.graph import ndim_of
 from softtape.ops.complex import conj
 from softtape.ops.registry import Kind, implements, primitive
 from softtape.ops.shaping import unbroadcast
@@ -138,10 +139,10 @@ def _without_diagonals(operands: Any, terms: list[str]) -> tuple[list[Any], list
 
 @implements(np.dot)
 def _np_dot(a: Any, b: Any) -> Any:
-    if np.ndim(a) == 0 or np.ndim(b) == 0:
+    if ndim_of(a) == 0 or ndim_of(b) == 0:
         return a * b
-    if np.ndim(b) <= 2:
-        return np.matmul(a, b)
+    if ndim_of(b) <= 2:
+        return _matmul(a, b)
     return np.tensordot(a, b, axes=((-1,), (-2,)))
 
 

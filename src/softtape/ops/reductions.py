@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
+from math import prod  # itself, also while a program is traced
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from softtape.graph import ndim_of
+from softtape.graph import ndim_of, shape_of
 from softtape.ops.complex import is_complex
 from softtape.ops.registry import Kind, implements, primitive
 
@@ -21,6 +21,8 @@ def axes(axis: Axis, ndim: int) -> tuple[int, ...]:
     """Return ``axis`` as a sorted tuple of non-negative axes; None means all."""
     if axis is None:
         return tuple(range(ndim))
+    if type(axis) is int and -ndim <= axis < ndim:
+        return (axis % ndim,)
     chosen = (axis,) if isinstance(axis, (int, np.integer)) else tuple(axis)
     for a in chosen:
         if not -ndim <= a < ndim:
@@ -30,8 +32,8 @@ def axes(axis: Axis, ndim: int) -> tuple[int, ...]:
 
 def _spread(g: Any, x: Any, axis: tuple[int, ...]) -> Any:
     """Put the reduced axes back with length one, so that ``g`` broadcasts against ``x``."""
-    shape = tuple(1 if a in axis else n for a, n in enumerate(np.shape(x)))
-    return g if np.shape(g) == shape else np.reshape(g, shape)
+    shape = tuple(1 if a in axis else n for a, n in enumerate(shape_of(x)))
+    return g if shape_of(g) == shape else np.reshape(g, shape)
 
 
 def _is_extreme(y: Any, x: Any, axis: tuple[int, ...]) -> Any:
@@ -44,7 +46,7 @@ def _others_product(x: Any, axis: tuple[int, ...]) -> Any:
     """For each element, the product of all others along ``axis``; exact also with zeros."""
     shape = np.shape(x)
     rest = tuple(i for i in range(len(shape)) if i not in axis)
-    n = math.prod(shape[i] for i in axis)
+    n = prod(shape[i] for i in axis)
     if n <= _FEW:
         # all others, spelt out: differentiable again, also where some of them are zero
         flat = np.reshape(np.transpose(x, (*rest, *axis)), (*(shape[i] for i in rest), 1, n))
@@ -171,16 +173,17 @@ def _np_ptp(a: Any, axis: Axis = None, *, keepdims: Any = False) -> Any:
 
 def _count(a: Any, axis: Axis, where: Any) -> Any:
     if where is True or where is np._NoValue:
-        return float(np.prod([np.shape(a)[i] for i in axes(axis, np.ndim(a))]))
+        return float(prod(shape_of(a)[i] for i in axes(axis, ndim_of(a))))
     return np.sum(np.broadcast_to(where, np.shape(a)), axis=axis)
 
 
 def _divide_by_count(total: Any, count: Any) -> Any:
+    if type(count) is float:
+        return total / count
     if np.ndim(count):
         count = np.reshape(count, np.shape(total))
-    if not isinstance(count, float):
-        count = count.astype(np.result_type(total, np.float16))  # an integer would widen float32
-    return total / count
+    # an integer would widen float32
+    return total / count.astype(np.result_type(total, np.float16))
 
 
 @implements(np.mean)
@@ -188,7 +191,7 @@ def _np_mean(
     a: Any, axis: Axis = None, dtype: Any = None, *, keepdims: Any = False, where: Any = True
 ) -> Any:
     a = a if dtype is None else a.astype(dtype)
-    total = np.sum(a, axis=axis, keepdims=keepdims, where=where)
+    total = _np_sum(a, axis, keepdims=keepdims, where=where)
     return _divide_by_count(total, _count(a, axis, where))
 
 
@@ -246,7 +249,7 @@ def _np_std(a: Any, axis: Axis = None, dtype: Any = None, **keywords: Any) -> An
 def _np_cumsum(a: Any, axis: int | None = None, dtype: Any = None) -> Any:
     a = a if dtype is None else np.astype(a, np.dtype(dtype))
     if axis is None:
-        a, axis = np.ravel(a), 0
+        a, axis = a if ndim_of(a) == 1 else np.ravel(a), 0
     return _cumsum(a, axis=axis)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import operator
 from collections.abc import Sequence
+from math import prod  # itself, also while a program is traced
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,10 @@ from softtape.ops.reductions import Axis, axes
 from softtape.ops.registry import Kind, implements, primitive
 
 __all__: list[str] = []
+
+
+_array = np.array  # also while a program is traced
+_NUMBERS = frozenset({float, int, np.float64})
 
 
 def _unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
@@ -32,13 +37,13 @@ def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
 
 _reshape = primitive(
     "reshape",
-    lambda x, shape: np.reshape(x, shape),
+    lambda x, shape: x.reshape(shape) if type(x) is np.ndarray else np.reshape(x, shape),
     (lambda g, y, x, shape: np.reshape(g, np.shape(x)),),
     kind=Kind.LINEAR,
 )
 _transpose = primitive(
     "transpose",
-    lambda x, axes: np.transpose(x, axes),
+    lambda x, axes: x.transpose(axes) if type(x) is np.ndarray else np.transpose(x, axes),
     (lambda g, y, x, axes: np.transpose(g, tuple(int(i) for i in np.argsort(axes))),),
     kind=Kind.LINEAR,
 )
@@ -69,9 +74,17 @@ _concatenate = primitive(
     lambda i, g, y, *parts, axis: _part(i, g, parts, axis),
     kind=Kind.LINEAR,
 )
+
+
+def _joined(*parts: Any, axis: int) -> Any:
+    if axis == 0 and (_NUMBERS.issuperset(map(type, parts)) or len({*map(shape_of, parts)}) == 1):
+        return _array(parts)  # the same, without np.stack's way to it
+    return np.stack(parts, axis=axis)
+
+
 _stack = primitive(
     "stack",
-    lambda *parts, axis: np.stack(parts, axis=axis),
+    _joined,
     lambda i, g, y, *parts, axis: g[(slice(None),) * axis + (i,)],
     kind=Kind.LINEAR,
 )
@@ -80,16 +93,16 @@ _stack = primitive(
 @implements(np.reshape)
 def _np_reshape(a: Any, /, shape: Any, order: str = "C", *, copy: bool | None = None) -> Any:
     shape = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
-    shape = tuple(operator.index(n) for n in shape)
+    shape = tuple(map(operator.index, shape))
     if -1 in shape:
-        known = int(np.prod([n for n in shape if n != -1]))
-        shape = tuple(np.size(a) // max(known, 1) if n == -1 else n for n in shape)
+        known = prod(n for n in shape if n != -1)
+        size = prod(shape_of(a)) // max(known, 1)
+        shape = tuple(size if n == -1 else n for n in shape)
     if order == "F":
         return np.transpose(np.reshape(np.transpose(a), shape[::-1]))
     if order not in ("C", "A"):
         raise NotImplementedError(_ORDERS)
-    known_shape = a.shape if hasattr(a, "shape") else np.shape(a)
-    return a if shape == known_shape else _reshape(a, shape=shape)
+    return a if shape == shape_of(a) else _reshape(a, shape=shape)
 
 
 _ORDERS = "it knows order='C' and order='F': a traced array has no order in memory"
@@ -99,14 +112,13 @@ _ORDERS = "it knows order='C' and order='F': a traced array has no order in memo
 def _np_ravel(a: Any, order: str = "C") -> Any:
     if order == "K":
         raise NotImplementedError(_ORDERS)
-    shape: Any = (np.size(a),)
-    return np.reshape(a, shape, order=order)  # type: ignore[call-overload]
+    return _np_reshape(a, (prod(shape_of(a)),), order)
 
 
 @implements(np.transpose)
 def _np_transpose(a: Any, axes: Sequence[int] | None = None) -> Any:
     n = ndim_of(a)
-    order = tuple(reversed(range(n))) if axes is None else tuple(i % n for i in axes)
+    order = tuple(range(n - 1, -1, -1)) if axes is None else tuple(i % n for i in axes)
     return _transpose(a, axes=order)
 
 
@@ -117,7 +129,7 @@ def _np_matrix_transpose(x: Any, /) -> Any:
 
 @implements(np.swapaxes)
 def _np_swapaxes(a: Any, axis1: int, axis2: int) -> Any:
-    order = list(range(np.ndim(a)))
+    order = list(range(ndim_of(a)))
     order[axis1], order[axis2] = order[axis2], order[axis1]
     return _transpose(a, axes=tuple(order))
 
@@ -183,7 +195,7 @@ def _np_flipud(m: Any) -> Any:
 def _np_concatenate(arrays: Any, /, axis: int | None = 0) -> Any:
     if axis is None:
         arrays, axis = [np.ravel(a) for a in arrays], 0
-    return _concatenate(*arrays, axis=axes(axis, np.ndim(arrays[0]))[0])
+    return _concatenate(*arrays, axis=axes(axis, ndim_of(arrays[0]))[0])
 
 
 @implements(np.stack, sequences=(1,))
