@@ -114,7 +114,7 @@ class Lanes:
             program.chunks.clear()
 
     def share(self, kind: Kind, inputs: Mapping[str, Any], form: tuple[Graph, Any] | None) -> Share:
-        """Run all chunks and join what they give, in their order."""
+        """Return what the cases contribute; ``form`` are their residuals, if they have any."""
         program = self._programs.get(kind)
         if program is None:
             graph = self._graph
@@ -127,8 +127,7 @@ class Lanes:
             for start in range(0, len(self._weights), self._width):
                 columns = {n: self._lanes(c, start) for n, c in self._varying.items()}
                 program.chunks.append(_Chunk(columns, self._weights[start : start + self._width]))
-        shares = program.run_all(inputs, self._threads)
-        share = shares[0] if len(shares) == 1 else merged(shares)
+        share = program.run(inputs, self._threads)
         if share.holds is not None and share.holds.all():
             share.holds = None
         return share
@@ -162,6 +161,7 @@ class _Compiled:
 
     def __init__(self, graph: Graph, example: Mapping[int, Any], width: int, kind: Kind) -> None:
         self._keys = list(graph.inputs)
+        self._places = [*enumerate(self._keys, start=1)]  # of the gradient, among the outputs
         self._shapes = [np.shape(graph.start[key]) for key in self._keys]
         self._count = len(graph.outputs)
         self._width = width
@@ -173,14 +173,14 @@ class _Compiled:
         self._workspaces: dict[int, Workspace] = {}
         self.chunks: list[_Chunk] = []
 
-    def run_all(self, inputs: Mapping[str, Any], threads: int) -> list[Share]:
-        """Return what each chunk contributes."""
+    def run(self, inputs: Mapping[str, Any], threads: int) -> Share:
+        """Run all chunks and join what they give, in their order."""
         shared, chunks = self._program.before(inputs), self.chunks
         if len(chunks) == 1:
-            return [self._run(shared, chunks[0], 0)]
+            return self._run(shared, chunks[0], 0)
         useful = len(chunks) * self._program.steps // _WORTH_A_THREAD
         if threads <= 1 or useful <= 1:
-            return [self._run(shared, chunk, 0) for chunk in chunks]
+            return merged([self._run(shared, chunk, 0) for chunk in chunks])
         shares: list[Any] = [None] * len(chunks)
 
         def run(thread: int, task: int) -> None:
@@ -188,7 +188,7 @@ class _Compiled:
                 shares[task] = self._run(shared, chunks[task], thread)
 
         in_threads(min(threads, len(chunks), useful), len(chunks), run)
-        return shares
+        return merged(shares)
 
     def _bind(self, chunk: _Chunk) -> list[Any]:
         """Return what a chunk contributes, and keep it if that is not too much."""
@@ -220,10 +220,10 @@ class _Compiled:
         total = float(weights.dot(losses))
         if self._kind == "value":
             return Share(losses.copy(), holds, total=total)
-        gradient = {
-            key: g.copy() if isinstance(g, np.ndarray) else g
-            for key, g in zip(self._keys, outputs[1:], strict=False)
-        }
+        gradient = {}
+        for place, key in self._places:
+            g = outputs[place]
+            gradient[key] = g.copy() if isinstance(g, np.ndarray) else g
         return Share(_LEFT_OUT, holds, gradient, total)
 
     def _holding(self, values: Sequence[Any], n: int) -> NDArray[np.bool_]:

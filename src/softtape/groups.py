@@ -126,6 +126,7 @@ class Group:
         self.members: list[int] = []
         self.cases: list[Case] = []
         self._stale: bool
+        self._ready: set[Kind]  # the kinds that numpy has run for just these cases
         self._squares: bool | None
         self._weights: Floats | None
         self._template = template
@@ -189,7 +190,7 @@ class Group:
         self._changed()
 
     def _changed(self) -> None:
-        self._stale, self._squares, self._weights = True, None, None
+        self._stale, self._squares, self._weights, self._ready = True, None, None, set()
 
     def share(self, kind: Kind, inputs: Mapping[str, Any], trusted: Container[int]) -> Share:
         """Return what the cases contribute where the Params are ``inputs``.
@@ -216,6 +217,11 @@ class Group:
             except _FAILURES:
                 pass
         with np.errstate(all="ignore"):  # the kernels do not warn
+            if kind in self._ready and not compiled:
+                try:
+                    return self._run(kind, inputs)
+                except _FAILURES:
+                    pass  # of which case is found below
             return self._by_numpy(kind, inputs, trusted, compiled=compiled)
 
     def _by_numpy(
@@ -223,7 +229,9 @@ class Group:
     ) -> Share:
         if not compiled and self._worth_joining(kind):
             try:
-                return self._together(kind, inputs, compiled=False)
+                share = self._together(kind, inputs, compiled=False)
+                self._ready.add(kind)
+                return share
             except CannotBatchError as error:
                 self.alone = str(error)
             except _FAILURES:
@@ -271,6 +279,12 @@ class Group:
                 made = CompiledLanes if compiled else Lanes
                 self._lanes = lanes = made(self._template.graph, self._threads)
                 self._lanes_compiled = compiled
+                self._ready = set()
             lanes.fill(self.cases)
             self._stale = False
-        return lanes.share(kind, inputs, self._template.form if kind == "jacobian" else None)
+        return self._run(kind, inputs)
+
+    def _run(self, kind: Kind, inputs: Mapping[str, Any]) -> Share:
+        assert self._lanes is not None
+        form = self._template.form if kind == "jacobian" else None
+        return self._lanes.share(kind, inputs, form)

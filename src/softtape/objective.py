@@ -304,13 +304,16 @@ class Objective:
     def _evaluated(self, kind: Kind, inputs: Mapping[str, Any]) -> list[tuple[Members, Share]]:
         """Return what each group contributes, each test on the path it takes there."""
         groups = self._in_order() if self._active is None else self._active
-        shares = [(group, self._share(group, kind, inputs, ())) for group in groups]
-        for _, share in shares:
-            if share.holds is not None:
-                done = self._settled(kind, inputs, dict(shares))
-                self._forget_groups()
-                return [(group, done[group]) for group in self._in_order()]
-        return shares
+        shares, broken = [], False
+        for group in groups:
+            share = self._share(group, kind, inputs, ())
+            broken = broken or share.holds is not None
+            shares.append((group, share))
+        if not broken:
+            return shares
+        done = self._settled(kind, inputs, dict(shares))
+        self._forget_groups()
+        return [(group, done[group]) for group in self._in_order()]
 
     def _share(
         self, group: Members, kind: Kind, inputs: Mapping[str, Any], trusted: Container[int]
