@@ -53,6 +53,7 @@ _GRAVEST = (
     Status.TIMEOUT,
     Status.MAX_STEPS,
     Status.THRESHOLD,
+    Status.PLATEAU,
     Status.EPOCHS,
     Status.OWN,
     Status.STEP,

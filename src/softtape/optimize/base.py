@@ -64,6 +64,7 @@ class Status(enum.Enum):
     GRADIENT = "converged: the gradient is zero compared with the total loss"
     STEP = "converged: no step lowers the total loss any more at working precision"
     OWN = "converged: by the optimizer's own criterion"
+    PLATEAU = "stopped: on a plateau, 500 steps lowered the total loss by less than a millionth"
     EPOCHS = "stopped: all epochs are done"
     MAX_STEPS = "stopped: the limit on the number of steps is reached"
     TIMEOUT = "stopped: the time limit is reached"

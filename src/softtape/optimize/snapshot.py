@@ -33,6 +33,9 @@ class Snapshot:
         How many fresh starts of the optimizer came before.
     moved
         Whether this leg has found a better point than it started from.
+    marked, mark, slope, flattest
+        After how many steps it was last looked for a plateau; the lowest L then, and the least
+        ``remaining`` of a state up to then and since then.
     """
 
     state: Any
@@ -42,6 +45,10 @@ class Snapshot:
     evaluations: int
     leg: int
     moved: bool
+    marked: int
+    mark: float
+    slope: float
+    flattest: float
 
     def to_plain(self) -> dict[str, Any]:
         """Return nested dicts and tuples of numbers, texts and numpy arrays.

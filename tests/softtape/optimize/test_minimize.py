@@ -1,12 +1,22 @@
 import re
 import time
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 import pytest
 
 from softtape.errors import SoftError
-from softtape.optimize import OPTIMIZERS, Adam, Bounds, LevenbergMarquardt, Status, minimize
+from softtape.optimize import (
+    OPTIMIZERS,
+    Adam,
+    Bounds,
+    LevenbergMarquardt,
+    Snapshot,
+    State,
+    Status,
+    minimize,
+)
 from softtape.optimize.choose import EXTERNAL
 
 NATIVE = sorted(OPTIMIZERS.keys() - EXTERNAL)
@@ -315,3 +325,43 @@ def test_the_result_names_the_optimizer_and_the_gradient(rosenbrock):
     assert result.optimizer == "lm"
     assert result.gradient_norm < 1e-8
     assert result.evaluations == len(rosenbrock.asked)
+
+
+@dataclass(frozen=True)
+class Crawl:
+    """Lowers L = b by a fixed fraction in each step."""
+
+    fraction: float
+    name: str = "crawl"
+
+    def start(self, objective, theta, bounds):
+        value, gradient = objective.value_and_gradient(theta)
+        return State(theta=theta, value=value, gradient=gradient, noise=0.0, remaining=value)
+
+    def step(self, objective, bounds, state):
+        return self.start(objective, state.theta * (1 - self.fraction), bounds)
+
+
+@pytest.mark.parametrize(("fraction", "steps"), [(0.9e-6 / 500, 500), (1.1e-6 / 500, 1600)])
+def test_a_plateau_ends_the_fit(fraction, steps, smooth):
+    objective, snapshots = smooth(lambda b: float(b[0]), np.ones_like), []
+
+    def run(**options):
+        bounds = Bounds.unbounded(1)
+        return minimize(
+            objective,
+            np.ones(1),
+            optimizer=Crawl(fraction),
+            bounds=bounds,
+            max_steps=1600,
+            **options,
+        )
+
+    result = run(snapshots=snapshots.append)
+    assert result.steps == steps
+    assert result.status is (Status.PLATEAU if steps == 500 else Status.MAX_STEPS)
+    assert "lowered the total loss by less than a millionth" in Status.PLATEAU.sentence
+    for snapshot in snapshots[::250]:
+        again = run(resume=Snapshot.from_plain(snapshot.to_plain()))
+        assert (again.status, again.steps) == (result.status, result.steps)
+        assert again.theta.tobytes() == result.theta.tobytes()
