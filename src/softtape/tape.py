@@ -210,14 +210,19 @@ class Tape:
 
     def _array(self, value: NDArray[Any]) -> int:
         known = self._arrays.get(id(value))
-        if known is not None and known[0] is value and known[1].tobytes() == value.tobytes():
-            return known[2]
+        if known is not None and known[0] is value:
+            if known[1] is value or known[1].tobytes() == value.tobytes():
+                return known[2]
         if value.dtype.kind not in "fbiuc":
             refuse_constant(value)
-        kept = value.copy()
+        kept = self.keep(value)
         number = self._constant(OTHER, kept)
         self._arrays[id(value)] = (value, kept, number)
         return number
+
+    def keep(self, value: NDArray[Any]) -> NDArray[Any]:
+        """Return an array as it is now, whatever happens to it afterwards."""
+        return value.copy()
 
     def _constant(self, code: int, value: Any) -> int:
         rows = self.growing

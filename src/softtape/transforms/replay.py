@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from softtape.graph import CONSTANT, INPUT, Graph, same_value
 from softtape.ops import PRIMITIVES
@@ -41,13 +42,23 @@ def replay(graph: Graph, inputs: Mapping[str, Any], *, guarded: bool = False) ->
     return values
 
 
+class _Derivation(Tape):
+    """A tape of what rules make of a graph, who change no array: none needs to be copied."""
+
+    __slots__ = ()
+
+    def keep(self, value: NDArray[Any]) -> NDArray[Any]:
+        """Return an array as it is; a view in another order as one that is fast to read."""
+        return value if value.flags.c_contiguous else value.copy()
+
+
 def derive(graph: Graph, outputs: Callable[[Sequence[Any]], Sequence[Any]]) -> Graph:
     """Return the graph that runs ``graph`` and then ``outputs`` on the values of its nodes.
 
     ``outputs`` is plain numpy code. The guards are kept: where the program would take another
     path, what is derived from this one is not valid either.
     """
-    tape = Tape()
+    tape = _Derivation()
     with np.errstate(all="ignore"):
         start = {key: tape.input(key, as_numpy(v)) for key, v in graph.start.items()}
         values = replay(graph, start)
