@@ -3,16 +3,21 @@
 Each row is a process of its own. The suite: each case is a program of 100 operations on two
 numbers, traced by itself; then set-up, a value, a gradient and a Jacobian. What counts as data is
 what the test session holds anyway, the numbers of each case. The tape: one program of so many
-scalar operations, its value and gradient.
+scalar operations, its value and gradient. The digits network: value and gradient beside those of
+hand-written numpy backpropagation; `held` is what an evaluation has allocated at most, once all is
+set up, `peak` what the process has, tracing and compiling included.
 
     python benchmarks/memory.py [--cases 10000 100000 1000000] [--nodes 100000 1000000 10000000]
+                                [--images 53910]
 """
 
 import argparse
 import resource
 import subprocess
 import sys
+import tracemalloc
 
+import digits_network
 from common import machine, np, seconds, timed
 
 from softtape.engines import fast
@@ -86,17 +91,42 @@ def tape(count, engine):
     )
 
 
+def digits(count, who):
+    images, labels = digits_network.load()
+    chosen = np.arange(count) % len(labels)
+    images, labels = images[chosen], labels[chosen]
+    theta = np.random.default_rng(0).normal(size=digits_network.LAYOUT.size) * 0.125
+    before = peak()
+    tracemalloc.start()
+    if who == "hand":
+        made = digits_network.by_hand(images, labels)
+    else:
+        made = digits_network.softtape(images, labels, theta, "numpy")
+    for _ in range(3):  # a derivative is compiled when it is asked for again
+        tracemalloc.reset_peak()
+        made.function(theta)
+    held = tracemalloc.get_traced_memory()[1]
+    print(
+        f"{count:>10} {who:>8} {held / 2**20:8.1f} MB {(peak() - before) / 2**20:8.0f} MB "
+        f"{(images.nbytes + labels.nbytes) / 2**20:8.0f} MB"
+    )
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cases", type=int, nargs="*", default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--nodes", type=int, nargs="*", default=[100_000, 1_000_000, 10_000_000])
+    parser.add_argument("--images", type=int, nargs="*", default=[53_910])
     engines = ["numba"] if fast.available() else ["numpy"]
     parser.add_argument("--engine", nargs="*", default=engines, choices=["numpy", "numba"])
     parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
         what, count, engine = arguments.one
-        suite(int(count)) if what == "suite" else tape(int(count), engine)
+        if what == "suite":
+            suite(int(count))
+        else:
+            {"tape": tape, "digits": digits}[what](int(count), engine)
         return
     print(machine())
     print(f"{'cases':>10} {'trace':>11} {'set-up':>9} {'traced':>11} {'gradient':>11} ", end="")
@@ -108,6 +138,11 @@ def main():
     for engine in arguments.engine:
         for count in arguments.nodes:
             command = [sys.executable, __file__, "--one", "tape", str(count), engine]
+            subprocess.run(command, check=True)
+    print(f"{'images':>10} {'':8} {'held':>11} {'peak':>11} {'data':>11}", flush=True)
+    for count in arguments.images:
+        for who in ("hand", "softtape"):
+            command = [sys.executable, __file__, "--one", "digits", str(count), who]
             subprocess.run(command, check=True)
 
 

@@ -210,9 +210,12 @@ class Tape:
 
     def _array(self, value: NDArray[Any]) -> int:
         known = self._arrays.get(id(value))
-        if known is not None and known[0] is value:
-            if known[1] is value or known[1].tobytes() == value.tobytes():
-                return known[2]
+        if (
+            known is not None
+            and known[0] is value
+            and (known[1] is value or known[1].tobytes() == value.tobytes())
+        ):
+            return known[2]
         if value.dtype.kind not in "fbiuc":
             refuse_constant(value)
         kept = self.keep(value)

@@ -11,7 +11,6 @@ import numpy as np
 from softtape.engines.source import Writer
 from softtape.graph import CONSTANT, INPUT, Graph
 from softtape.ops import PRIMITIVES
-from softtape.transforms.replay import replay
 
 __all__ = ["Program", "Workspace"]
 
@@ -52,11 +51,11 @@ class Program:
 
     def __init__(self, graph: Graph, cases: Sequence[str] = ()) -> None:
         """Write and compile the functions."""
-        with np.errstate(all="ignore"):
-            shown = replay(graph, graph.start)
         own = [graph.inputs[key] for key in cases]
         moves = graph.active(set(graph.inputs.values()) - set(own))
         cased = graph.active(own)
+        with np.errstate(all="ignore"):
+            shown = _shown(graph, [a or b for a, b in zip(moves, cased, strict=True)])
         work = [k for k, (op, _, _) in enumerate(graph.nodes) if op not in (CONSTANT, INPUT)]
         moving = [k for k in work if moves[k]]
         # where there are no chunks, nothing is shared between them: all is one function
@@ -130,6 +129,33 @@ class Program:
             Whether to ask the guards at all.
         """
         return self.compute(self.before(inputs), [], self._mine, guarded)
+
+
+def _shown(graph: Graph, computed: Sequence[bool]) -> list[Any]:
+    """Return the value of each node at the start; of arrays that are computed only the layout.
+
+    All values at once would need several times the memory that running the program does.
+    """
+    last = {a: number for number, (_, args, _) in enumerate(graph.nodes) for a in args}
+    gone: dict[int, list[int]] = {}
+    for a, number in last.items():
+        if computed[a]:
+            gone.setdefault(number, []).append(a)
+    values: list[Any] = []
+    for number, (op, args, attrs) in enumerate(graph.nodes):
+        if op == CONSTANT:
+            values.append(attrs)
+        elif op == INPUT:
+            values.append(graph.start[attrs])
+        else:
+            values.append(PRIMITIVES[op](*[values[a] for a in args], **(attrs or {})))
+        for a in gone.get(number, ()):
+            if isinstance(values[a], np.ndarray) and values[a].nbytes >= _LARGE:
+                values[a] = np.empty_like(values[a])  # takes no memory: nobody writes into it
+    return values
+
+
+_LARGE = 1 << 17  # bytes from which memory is mapped when it is written to
 
 
 def _listed(names: Sequence[str], numbers: Sequence[int]) -> str:
