@@ -27,7 +27,7 @@ from softtape.ops.assignment import CHANGING, apply_at, store
 from softtape.refusals import refuse, refuse_function
 from softtape.traced import Traced
 
-__all__ = ["Fresh", "Mosaic", "Mutated", "mutated", "owned"]
+__all__ = ["Fresh", "Mosaic", "Mutated", "bare", "linked", "mutated", "owned"]
 
 __tracebackhide__ = True  # pytest shows the user's line instead
 
@@ -40,10 +40,11 @@ _plain_set = np.ndarray.__setitem__
 class Fresh(np.ndarray):
     """An array that the program made under tracing, so far of plain numbers."""
 
-    __slots__ = ("_family", "_memory", "_places")
+    __slots__ = ("_family", "_memory", "_places", "_root")
     _family: list[ReferenceType[Fresh]]
     _memory: Memory
     _places: NDArray[np.intp]
+    _root: Fresh
 
     def __array_finalize__(self, obj: Any) -> None:
         """Keep account of views, which share what is assigned."""
@@ -83,10 +84,20 @@ class Fresh(np.ndarray):
         _mosaics(self)
         self[index] = known
 
+    def __array_function__(
+        self, function: Callable[..., Any], types: Any, args: Any, keywords: Any
+    ) -> Any:
+        """Compute as numpy does; where it returns a view as a plain array, keep account of it."""
+        return linked(super().__array_function__(function, types, args, keywords), self)
+
     @property
     def flat(self) -> Any:
         """The elements in one row."""
         return Flat(self)
+
+    def squeeze(self, axis: Any = None) -> Any:
+        """See ndarray.squeeze, which makes its view of a plain array."""
+        return linked(bare(self).squeeze(axis), self)
 
     def fill(self, value: Any) -> None:
         """See ndarray.fill."""
@@ -126,6 +137,53 @@ def _operand(value: Any) -> Any:
     return value if current is None else current()
 
 
+def bare(array: Any) -> NDArray[Any]:
+    """Return the memory of an array of the program as numpy's own array."""
+    return np.ndarray.view(array, np.ndarray)
+
+
+def linked(made: Any, source: Fresh) -> Any:
+    """Return what numpy made of the bare memory of an array; of a view, account is kept.
+
+    Parameters
+    ----------
+    made
+        Any result, an array that shares memory with ``source`` or not.
+    source
+        The array it was made from.
+    """
+    if type(made) is Fresh and made is not source and not hasattr(made, "_family"):
+        made = bare(made)
+    if type(made) is not np.ndarray or not np.may_share_memory(made, source):
+        return made
+    if all(
+        getattr(made, name) == getattr(source, name) for name in ("shape", "strides", "dtype")
+    ) and (made.flags.writeable == source.flags.writeable):
+        return source
+    view = made.view(Fresh)
+    if type(source) is Mosaic:
+        if made.dtype != source.dtype:
+            return made
+        view.__class__ = Mosaic
+        view._memory = source._memory
+        return view
+    root = _root_of(source)
+    view._root = root
+    try:
+        family = root._family
+    except AttributeError:
+        family = root._family = [ref(root)]
+    family.append(ref(view))
+    view._family = family
+    return view
+
+
+def _root_of(array: Fresh) -> Fresh:
+    """Return the array whose memory an array is a view of, or itself."""
+    root = array.base if isinstance(array.base, Fresh) else array
+    return getattr(root, "_root", root)
+
+
 def owned(value: Any) -> Any:
     """Return a traced array as one that shares memory with no other."""
     if type(value) is Traced and type(value._value) is np.ndarray and value._value.base is not None:
@@ -142,8 +200,7 @@ def _fresh(value: Any) -> Any:
 
 def _mosaics(array: Fresh) -> None:
     """Turn an array and all its views into Mosaics."""
-    base = array.base
-    root = base if isinstance(base, Fresh) else array
+    root = _root_of(array)
     flat = flat_memory(root)
     family = [a for a in (r() for r in getattr(root, "_family", ())) if a is not None]
     if flat is None or any(a.dtype != root.dtype for a in family):
@@ -283,10 +340,15 @@ class Mosaic(Fresh):
         self, function: Callable[..., Any], types: Any, args: Any, keywords: Any
     ) -> Any:
         """Compute with what the arrays hold; give views where numpy does."""
-        if function in _VIEWING and isinstance(args[0], Mosaic):
-            made = super().__array_function__(function, (np.ndarray,), args, keywords)
-            if all(_linked(part) for part in (made if isinstance(made, (list, tuple)) else [made])):
-                return made
+        args = [x._value if type(x) is Mutated else x for x in args]
+        if function in _VIEWING and (made := self._view_by(function, args, keywords)) is not None:
+            return made
+        if function is np.broadcast_arrays:
+            shape = np.broadcast_shapes(*map(np.shape, args))
+            return tuple(np.broadcast_to(x, shape) for x in args)
+        if function is np.nan_to_num and not keywords.get("copy", True):
+            self[...] = function(self, **{**keywords, "copy": True})
+            return self
         if function in CHANGING:
             given = (x if (known := traced_form(x)) is None else known for x in args[1:])
             return FUNCTIONS[function](args[0], *given, **keywords)
@@ -295,6 +357,25 @@ class Mosaic(Fresh):
         if out is not None:
             return store(out if isinstance(out, tuple) else (out,), made)
         return owned(made) if type(made) is Traced else _fresh(made)
+
+    def _view_by(self, function: Callable[..., Any], args: Any, keywords: Any) -> Any:
+        """Return what a function gives that numpy answers by a view, None if it makes a copy."""
+        given = [bare(x) if isinstance(x, Mosaic) else x for x in args]
+        if not any(x is not y for x, y in zip(args, given, strict=True)):
+            return None
+        if function is np.einsum and (len(args) != 2 or keywords):
+            return None
+        if function in (np.real, np.imag):
+            return getattr(args[0], function.__name__)
+        if function is np.real_if_close:
+            real = self.dtype.kind == "f"
+            return args[0] if real or np.iscomplexobj(function(_operand(args[0]))) else None
+        made = function(*given, **keywords)
+        if isinstance(made, (list, tuple)):
+            parts = [linked(part, self) for part in made]
+            return type(made)(parts) if all(map(_linked, parts)) else None
+        made = linked(made, self)
+        return made if _linked(made) else None
 
     def __array_wrap__(self, array: Any, *rest: Any) -> Any:
         """Return a result of numpy's own code as it is."""
@@ -357,7 +438,9 @@ _VIEWING = frozenset(
         *_names("reshape", "ravel", "transpose", "swapaxes", "moveaxis", "rollaxis"),
         *_names("matrix_transpose", "squeeze", "expand_dims", "flip", "flipud", "fliplr", "rot90"),
         *_names("split", "array_split", "hsplit", "vsplit", "dsplit", "diagonal"),
-        *_names("atleast_1d", "atleast_2d", "atleast_3d"),
+        *_names("atleast_1d", "atleast_2d", "atleast_3d", "broadcast_to", "unstack", "diag"),
+        *_names("einsum", "real", "imag", "real_if_close"),
+        np.lib.stride_tricks.sliding_window_view,
     }
 )
 """Functions that numpy answers by a view, or by the shape alone."""
@@ -386,7 +469,7 @@ def _viewing(name: str) -> Callable[..., Any]:
     original = getattr(np.ndarray, name)
 
     def method(self: Mosaic, *args: Any, **keywords: Any) -> Any:
-        made = original(self, *args, **keywords)
+        made = linked(original(bare(self), *args, **keywords), self)
         if hasattr(made, "_memory"):
             return made
         return owned(getattr(self._softtape_current(), name)(*args, **keywords))
@@ -405,8 +488,8 @@ def _leaving(name: str) -> Callable[..., Any]:
 _READING = (
     *("__bool__", "__int__", "__index__", "__float__", "__complex__", "__round__"),
     *("__str__", "__repr__", "__format__"),
-    *("all", "any", "argmax", "argmin", "argpartition", "argsort", "astype", "choose", "clip"),
-    *("compress", "conj", "conjugate", "copy", "cumprod", "cumsum", "dot", "flatten", "item"),
+    *("all", "any", "argmax", "argmin", "argpartition", "argsort", "choose", "clip"),
+    *("compress", "copy", "cumprod", "cumsum", "dot", "flatten", "item"),
     *("max", "mean", "min", "nonzero", "prod", "repeat", "round", "searchsorted", "std"),
     *("sum", "take", "tolist", "trace", "var"),
 )
@@ -416,7 +499,7 @@ _LEAVING = (
 )
 for _name in _READING:
     setattr(Mosaic, _name, _reading(_name))
-for _name in ("reshape", "ravel"):
+for _name in ("reshape", "ravel", "astype", "conj", "conjugate"):
     setattr(Mosaic, _name, _viewing(_name))
 for _name in _LEAVING:
     setattr(Mosaic, _name, _leaving(_name))

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from softtape import distributions
-from softtape.arrays import Fresh
+from softtape.arrays import Fresh, Mutated, bare, linked
 from softtape.operands import changeable, plain_operand, stacked
 from softtape.ops import FUNCTIONS
 from softtape.ops.assignment import CHANGING
@@ -99,7 +99,7 @@ def _array(values: Any, dtype: Any = None, *, ndmin: int = 0, copy: Any = True, 
     made = stacked(values)
     if made is values and copy is True:
         made = made.copy()
-    made = made if dtype is None else made.astype(dtype)
+    made = made if dtype is None or made.dtype == dtype else made.astype(dtype)
     return np.reshape(made, (1,) * (ndmin - made.ndim) + made.shape) if ndmin > made.ndim else made
 
 
@@ -154,8 +154,33 @@ _MAKERS = (
 )
 """Further makers of arrays, which get traced arguments by numpy's own protocols, if any."""
 
+_SPECTRA = [
+    *(
+        f"{way}{kind}fft{axes}"
+        for way in ("", "i")
+        for kind in ("", "r")
+        for axes in ("", "2", "n")
+    ),
+    *("hfft", "ihfft", "fftfreq", "rfftfreq"),
+]
+
 _ITS_OWN = (np.linspace, np.logspace, np.geomspace, np.tile, np.repeat)
 """Makers that may return a view, but only of an array that nobody else knows."""
+
+
+_AS_THEY_ARE = (
+    *(np.array, np.asarray, np.asanyarray, np.ascontiguousarray, np.asfortranarray, np.require),
+)
+"""Makers that may return the array that they are given."""
+
+
+def _array_of(value: Any) -> Any:
+    """Return an array that is traced or that the program made, None for all else."""
+    if type(value) is Mutated:
+        value = value._value
+    if type(value) is Traced:
+        return value if type(value._value) is np.ndarray else None
+    return value if isinstance(value, Fresh) else None
 
 
 @functools.cache
@@ -183,6 +208,14 @@ def _making(
 
     @functools.wraps(original)
     def function(*args: Any, **keywords: Any) -> Any:
+        if original in _AS_THEY_ARE and args and (given := _array_of(args[0])) is not None:
+            memory = given._value if type(given) is Traced else bare(given)
+            made = original(memory, *args[1:], **keywords)
+            shared = np.may_share_memory(made, memory)
+            if shared and type(given) is not Traced:
+                return linked(made, given)  # the array itself or a view of it
+            if follow is not None and not shared and _concerns_us(given):
+                return follow(_current(given), *args[1:], **keywords).copy()
         if follow is not None and any(map(_concerns_us, args)):
             return follow(*map(_current, args), **keywords)
         made = original(*args, **keywords)
@@ -357,6 +390,9 @@ def _replacements() -> Iterator[tuple[Any, str, Any, Any]]:
     for name in _MAKERS:
         original = getattr(np, name)
         yield np, name, original, _making(original)
+    for name in _SPECTRA:
+        original = getattr(np.fft, name)
+        yield np.fft, name, original, _making(original)
     yield np, "fromiter", np.fromiter, _fromiter
     yield np, "ndenumerate", np.ndenumerate, _ndenumerate
     yield np, "nditer", np.nditer, _nditer

@@ -485,7 +485,7 @@ class Traced:
 
     def conj(self) -> Any:
         """See np.conjugate."""
-        return _np.conjugate(self)
+        return _np.conjugate(self) if self.dtype.kind == "c" else self
 
     conjugate = conj
 

@@ -627,17 +627,111 @@ PROGRAMS = [
 ]
 
 
+def _differences(program, p, h=1e-6):
+    return np.array([(program(p + s) - program(p - s)) / (2 * h) for s in h * np.eye(3)])
+
+
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda f: f.__name__)
 def test_value_gradient_and_second_derivative(program):
     h = 1e-6
     value, gradient = value_and_grad(program)(START)
     assert value == pytest.approx(program(START), rel=1e-14)
-    quotients = [(program(START + s) - program(START - s)) / (2 * h) for s in h * np.eye(3)]
-    np.testing.assert_allclose(gradient, quotients, rtol=1e-6, atol=1e-7)
+    np.testing.assert_allclose(gradient, _differences(program, START), rtol=1e-6, atol=1e-7)
     (product,) = hvp(program, (START,), (DIRECTION,))
     slope = grad(program)
     second = (slope(START + h * DIRECTION) - slope(START - h * DIRECTION)) / (2 * h)
     np.testing.assert_allclose(product, second, rtol=1e-5, atol=1e-6)
+
+
+VIEWS = {
+    "asarray": lambda a: np.asarray(a),
+    "asarray_dtype": lambda a: np.asarray(a, dtype=float),
+    "array": lambda a: np.array(a, copy=None),
+    "ascontiguousarray": lambda a: np.ascontiguousarray(a),
+    "asfortranarray": lambda a: np.asfortranarray(a),
+    "require": lambda a: np.require(a),
+    "astype": lambda a: a.astype(float, copy=False),
+    "conj": lambda a: a.conj(),
+    "np_conj": np.conj,
+    "real": np.real,
+    "real_if_close": np.real_if_close,
+    "broadcast_to": lambda a: np.broadcast_to(a, (2, 3, 3)),
+    "broadcast_arrays": lambda a: np.broadcast_arrays(a)[0],
+    "einsum": lambda a: np.einsum("ij->ji", a),
+    "squeeze": lambda a: np.squeeze(a[:, None]),
+    "squeezed": lambda a: a[None].squeeze(0),
+    "unstack": lambda a: np.unstack(a)[1] if hasattr(np, "unstack") else a[1],
+    "reshape": lambda a: np.reshape(a, 9),
+    "transposed": lambda a: a.T.reshape(9),
+}
+READ_ONLY = ("broadcast_to", "broadcast_arrays")
+MADE = {
+    "of_numbers": lambda p: np.ones((3, 3)),
+    "of_both": lambda p: np.linspace(0, p[0], 9).reshape(3, 3).copy(),
+    "traced": lambda p: np.outer(p, p) + 0.0,
+}
+
+
+@pytest.mark.parametrize("made", MADE)
+@pytest.mark.parametrize("view", VIEWS)
+def test_what_numpy_answers_by_a_view_sees_every_change(view, made):
+    def program(p):
+        a = MADE[made](p)
+        early = VIEWS[view](a)
+        a[1, 1] = p[2]
+        late = VIEWS[view](a)
+        for seen in (early, late):
+            if view not in READ_ONLY:
+                seen *= p[1]
+                seen += 1.0
+            a[1] *= p[0]
+            a[0, 1] = 2.0
+        seen = early * np.reshape(np.arange(early.size), early.shape) + late
+        return np.sum(a**3) + np.sum(seen**2)
+
+    value, gradient = value_and_grad(program)(START)
+    assert value == pytest.approx(program(START), rel=1e-12)
+    assert gradient == pytest.approx(_differences(program, START), rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    "view", [np.diag, lambda a: np.lib.stride_tricks.sliding_window_view(a, (2, 2))]
+)
+def test_a_view_that_is_only_read_sees_later_changes_of_a_made_array(view):
+    def program(p):
+        a = np.zeros((3, 3))
+        early = view(a)
+        a[0] = p
+        late = view(a)
+        a[1, 1] = p[0] * p[1]
+        return np.sum(early**2) + np.sum(late**3)
+
+    assert grad(program)(START) == pytest.approx(_differences(program, START), rel=1e-6)
+
+
+def test_a_spectrum_of_plain_numbers_can_be_filtered_in_place():
+    signal = np.sin(np.arange(16.0)) + 1
+
+    def program(p):
+        spectrum = np.fft.rfft(signal)
+        spectrum[6:] = 0
+        spectrum *= np.exp(-p[0] * np.arange(9))
+        frequency = np.fft.rfftfreq(16)
+        frequency[0] = p[1]
+        return np.sum(np.fft.irfft(spectrum) ** 2) * p[2] + np.sum(frequency**2)
+
+    assert grad(program)(START) == pytest.approx(_differences(program, START), rel=1e-6)
+
+
+def test_nan_to_num_in_place_changes_the_array():
+    def program(p):
+        a = np.zeros(3)
+        a[:2] = p[:2]
+        a[2] = np.nan
+        np.nan_to_num(a, copy=False, nan=p[2])
+        return np.sum(a**2)
+
+    assert grad(program)(START) == pytest.approx(2 * START)
 
 
 def test_elements_assigned_one_by_one_record_what_variables_would():

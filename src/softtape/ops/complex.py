@@ -52,7 +52,7 @@ _angle = primitive(
 
 @implements(np.conjugate)
 def _np_conjugate(x: Any) -> Any:
-    return _conjugate(x) if is_complex(x) else x
+    return _conjugate(x) if is_complex(x) else x.copy() if hasattr(x, "copy") else x
 
 
 @implements(np.real)
