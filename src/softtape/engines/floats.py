@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from softtape.columns import IS_INPUT, NONE, Recording
 from softtape.engines import scalar
-from softtape.graph import CONSTANT, INPUT, Graph, same_value
-from softtape.ops import PRIMITIVES, Kind
+from softtape.graph import Graph, same_value
+from softtape.ops import BY_CODE, PRIMITIVES, Kind
 
 __all__ = ["ScalarProgram", "suits"]
 
@@ -81,17 +82,28 @@ def suits(graph: Graph) -> bool:
     """Whether every node is a float, or a truth value that is only asked or compared."""
     if not scalar.suits(graph):
         return False
-    nodes = graph.nodes
-    for op, args, attrs in nodes:
-        if op in (INPUT, CONSTANT):
-            value = graph.start[attrs] if op == INPUT else attrs
-            if getattr(value, "dtype", np.float64) not in (np.float64, np.int64):
-                return False
-            if isinstance(value, bool):
-                return False
-        elif op not in _TRUTHS and any(nodes[a][0] in _TRUTHS for a in args):
-            return False  # numpy's True + True is True
-    return True
+    nodes = Recording.of(graph.nodes)
+    for value in (*graph.start.values(), *nodes.unusual()):
+        if isinstance(value, bool) or getattr(value, "dtype", _FLOAT) not in (_FLOAT, np.int64):
+            return False
+    codes, left, right = nodes.columns
+    truth = np.isin(codes, _TRUTH_CODES)
+    if not truth.any():
+        return True
+    numbers = np.flatnonzero((codes > IS_INPUT) & ~truth)  # numpy's True + True is True
+    asked = [operands[operands != NONE] for operands in (left[numbers], right[numbers])]
+    return not any(truth[operands].any() for operands in asked)
+
+
+_FLOAT = np.dtype(float)
+_TRUTH_CODES = [PRIMITIVES[name].code for name in _TRUTHS]
+_POWER = PRIMITIVES["power"].code
+_ARITHMETIC = frozenset(PRIMITIVES[name].code for name in ("add", "subtract", "multiply"))
+
+
+def _function(code: int) -> Callable[..., Any]:
+    primitive = BY_CODE[code]
+    return _FUNCTIONS.get(primitive.name) or partial(_by_numpy, primitive.compute)
 
 
 class ScalarProgram:
@@ -105,31 +117,35 @@ class ScalarProgram:
 
     def __init__(self, graph: Graph) -> None:
         """Make the table, and compute what depends on no input."""
-        self._graph = graph
+        nodes = Recording.of(graph.nodes)
+        self._outputs = graph.outputs
         self._inputs = list(graph.inputs.items())
-        active = graph.active()
-        self._active = active
-        self._guards = [(k, expected) for k, expected in graph.guards if active[k]]
-        self._values: list[Any] = [0.0] * len(graph)
+        # as lists of numbers: the nodes as tuples would take twice the memory of all the rest
+        self._codes, self._left, self._right = (column.tolist() for column in nodes.columns)
+        self._values: list[Any] = [0.0] * len(nodes)
+        for number, value in zip(nodes.constant_numbers.tolist(), nodes.constants, strict=True):
+            self._values[number] = float(value)
+        self._active = active = [False] * len(nodes)
+        for number in graph.inputs.values():
+            active[number] = True
+        functions = {code: _function(code) for code in set(self._codes) if code > IS_INPUT}
         fixed: list[Operation] = []
         self._steps: list[Operation] = []
-        for number, (op, args, attrs) in enumerate(graph.nodes):
-            if op == CONSTANT:
-                self._values[number] = float(attrs)
-            elif op != INPUT:
-                function, a, b = self._operation(op, args)
+        for number, (code, a, b) in enumerate(self._rows()):
+            if code > IS_INPUT:
+                active[number] = active[a] or (b >= 0 and active[b])
+                function = functions[code]
+                if self._is_square(code, b):
+                    function, b = operator.mul, a
                 (self._steps if active[number] else fixed).append((function, a, b, number))
+        self._guards = [(k, expected) for k, expected in graph.guards if active[k]]
         self._walk(fixed)
 
-    def _operation(self, op: str, args: tuple[int, ...]) -> tuple[Callable[..., Any], int, int]:
-        if self._is_square(op, args):
-            return operator.mul, args[0], args[0]
-        function = _FUNCTIONS.get(op) or partial(_by_numpy, PRIMITIVES[op].compute)
-        return function, args[0], args[1] if len(args) == 2 else -1
+    def _rows(self) -> Iterator[tuple[int, int, int]]:
+        return zip(self._codes, self._left, self._right, strict=True)
 
-    def _is_square(self, op: str, args: tuple[int, ...]) -> bool:
-        nodes = self._graph.nodes
-        return op == "power" and nodes[args[1]][0] == CONSTANT and nodes[args[1]][2] == 2
+    def _is_square(self, code: int, exponent: int) -> bool:
+        return code == _POWER and self._codes[exponent] < IS_INPUT and self._values[exponent] == 2.0
 
     def _walk(self, steps: Iterable[Operation]) -> None:
         v = self._values
@@ -144,17 +160,18 @@ class ScalarProgram:
         self._walk(self._steps)
         if guarded and not all(same_value(v[k], expected) for k, expected in self._guards):
             return None
-        return np.array([v[o] for o in self._graph.outputs], float)
+        return np.array([v[o] for o in self._outputs], float)
 
     # ---- derivatives, where `value` ran last
 
     def gradient(self) -> dict[str, float]:
         """Return the derivative of the first output by each input."""
-        return dict(zip(self._graph.inputs, self._backward(self._graph.outputs[0]), strict=True))
+        slopes = self._backward(self._outputs[0])
+        return {key: slope for (key, _), slope in zip(self._inputs, slopes, strict=True)}
 
     def jacobian(self) -> NDArray[np.float64]:
         """Return the derivatives of the outputs by the inputs, shape (outputs, inputs)."""
-        outputs, numbers = self._graph.outputs, [number for _, number in self._inputs]
+        outputs, numbers = self._outputs, [number for _, number in self._inputs]
         count = len(numbers)
         if len(outputs) < count:
             return np.array([self._backward(o) for o in outputs]).reshape(len(outputs), count)
@@ -165,30 +182,32 @@ class ScalarProgram:
         return np.array([[t[o] for t in columns] for o in outputs]).reshape(len(outputs), count)
 
     @cached_property
-    def _sweep(self) -> tuple[list[Step], dict[str, list[int]]]:
+    def _sweep(self) -> tuple[list[Step], dict[int, list[int]]]:
         """Return the steps of a forward sweep, and the nodes whose slopes come from a table."""
-        nodes, active = self._graph.nodes, self._active
-        needed = [False] * len(nodes)
-        for output in self._graph.outputs:
+        active, left, right = self._active, self._left, self._right
+        needed = [False] * len(active)
+        for output in self._outputs:
             needed[output] = True
-        for number in range(len(nodes) - 1, -1, -1):
-            if needed[number]:
-                for a in nodes[number][1]:
-                    needed[a] = True
+        for number in range(len(needed) - 1, -1, -1):
+            if needed[number] and left[number] >= 0:
+                needed[left[number]] = True
+                if right[number] >= 0:
+                    needed[right[number]] = True
         steps: list[Step] = []
-        tables: dict[str, list[int]] = {}
-        for number, (op, args, _) in enumerate(nodes):
-            if not needed[number] or not active[number] or op == INPUT:
+        tables: dict[int, list[int]] = {}
+        for number, (code, a, b) in enumerate(self._rows()):
+            if code <= IS_INPUT or not needed[number] or not active[number]:
                 continue
-            if op in ("add", "subtract", "multiply") or self._is_square(op, args):
-                steps.append(self._arithmetic(op, number, args))
-            elif PRIMITIVES[op].kind is not Kind.CONSTANT:
-                tables.setdefault(op, []).append(number)
-                steps += [(_TABLE, number, a, i) for i, a in enumerate(args) if active[a]]
+            if code in _ARITHMETIC or self._is_square(code, b):
+                steps.append(self._arithmetic(code, number, a, b))
+            elif BY_CODE[code].kind is not Kind.CONSTANT:
+                tables.setdefault(code, []).append(number)
+                operands = (a,) if b < 0 else (a, b)
+                steps += [(_TABLE, number, x, i) for i, x in enumerate(operands) if active[x]]
         return steps, tables
 
-    def _arithmetic(self, op: str, number: int, args: tuple[int, ...]) -> Step:
-        a, b = args
+    def _arithmetic(self, code: int, number: int, a: int, b: int) -> Step:
+        op = BY_CODE[code].name
         if op == "power":
             return _PRODUCT, number, a, a
         if self._active[a] and self._active[b]:
@@ -202,15 +221,13 @@ class ScalarProgram:
     def _slopes(self) -> dict[tuple[int, int], float]:
         """Return the derivatives that need a rule, by node and number of the operand."""
         slopes: dict[tuple[int, int], float] = {}
-        v, nodes = self._values, self._graph.nodes
-        for op, numbers in self._sweep[1].items():
+        v, left, right = self._values, self._left, self._right
+        for code, numbers in self._sweep[1].items():
             y = np.array([v[k] for k in numbers])
-            operands = [
-                np.array([v[a] for a in column])
-                for column in zip(*(nodes[k][1] for k in numbers), strict=True)
-            ]
+            sides = (left,) if right[numbers[0]] < 0 else (left, right)
+            operands = [np.array([v[side[k]] for k in numbers]) for side in sides]
             for i in range(len(operands)):
-                rule = PRIMITIVES[op].vjp_rule(i)
+                rule = BY_CODE[code].vjp_rule(i)
                 if rule is not None:
                     slope = np.broadcast_to(rule(np.ones(len(y)), y, *operands), y.shape)
                     slopes.update(zip(((k, i) for k in numbers), slope.tolist(), strict=True))
