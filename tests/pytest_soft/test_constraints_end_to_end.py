@@ -68,7 +68,7 @@ def test_every_optimizer_ends_in_the_constrained_minimum(name):
     assert values["mix"][0] < 1e-4
     np.testing.assert_allclose(values["shares"], [0.6, 0.4], atol=1e-4)
     assert abs(float(np.sum(values["shares"], dtype=np.float64)) - 1.0) < 1e-6
-    # float32(0.3) lies beyond 0.3: the nearest inside it is kept to
+    # numpy compares these as float32, in which 0.3 is a bit more than the float64
     assert np.all(values["single"] <= 0.3)
     assert np.all(values["single"] >= -0.1)
     np.testing.assert_allclose(values["single"], [0.3, -0.1], atol=1e-4)

@@ -452,8 +452,7 @@ def test_timeout(project):
     result = project.fit("--soft-timeout=0.1", "--soft-optimizer=gradient-descent")
     assert result.ret == 0
     result.stdout.fnmatch_lines(["fit * the time limit is reached"])
-    assert 0 < project.value("a", "test_it") < 3
-    assert result.duration < 2
+    assert 0 < project.value("a", "test_it") < 2.9  # to converge takes hundreds of evaluations
 
 
 def test_dry_run(sine):

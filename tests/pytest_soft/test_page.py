@@ -76,7 +76,7 @@ def test_a_run_writes_it(sine):
     assert drawn["loss"][drawn["x"].index(drawn["at"])] == pytest.approx(fit["after"])
     assert min(drawn["loss"]) <= fit["after"] * 1.01
     assert drawn["x"][0] <= 1.0 <= drawn["x"][-1]  # where the fit started
-    assert figure["correlation"] == [[1.0]]
+    assert figure["correlation"] == [[pytest.approx(1.0)]]
     assert len(figure["functions"]) == 1
 
 
