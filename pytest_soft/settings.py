@@ -13,7 +13,7 @@ import pytest
 __all__ = ["STEP_SUMMARY", "Settings", "add_options", "reports_wanted", "runs_tests"]
 
 _OPTIMIZERS = (
-    *("auto", "lm", "lbfgs", "adam", "momentum", "gradient-descent"),
+    *("auto", "lm", "lbfgs", "newton-cg", "adam", "momentum", "gradient-descent"),
     *("scipy-least-squares", "scipy-minimize", "differential-evolution", "cma"),
 )
 _SCHEDULES = ("cosine", "linear", "constant")

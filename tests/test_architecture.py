@@ -58,6 +58,7 @@ ORDER = [
     "lanes",
     "groups",
     "terms",
+    "curvature",
     "components",
     "optimize",
     "statistics",

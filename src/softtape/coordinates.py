@@ -8,7 +8,7 @@ at 0 can grow. One direction of z is idle; bounds and damping see to it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -107,6 +107,35 @@ class Coordinates:
             part = part / np.where(sums > 0, sums, 1.0)[:, None]
             slopes[..., place] = part.reshape(*slopes.shape[:-1], -1)
         return slopes
+
+    def pushed_forward(self, theta: Floats, direction: Floats) -> Floats:
+        """Return how the values move when θ moves along a direction, shape (n,)."""
+        moves, values = direction.copy(), self.values(theta)
+        moves[self.logs] *= values[self.logs]
+        for place, rows, sums, move in self._rows(theta, values, direction):
+            moves[place] = ((move - rows * move.sum(axis=1, keepdims=True)) / sums).ravel()
+        return moves
+
+    def pull_changed(self, theta: Floats, direction: Floats, slopes: Floats) -> Floats:
+        """Return how `pulled_back` of the same slopes, shape (n,), moves along a direction."""
+        changes, values = np.zeros_like(theta), self.values(theta)
+        changes[self.logs] = slopes[self.logs] * values[self.logs] * direction[self.logs]
+        for place, rows, sums, move in self._rows(theta, values, direction):
+            total, slope = move.sum(axis=1, keepdims=True), slopes[place].reshape(rows.shape)
+            pulled = (slope - np.sum(slope * rows, axis=1, keepdims=True)) / sums
+            turned = np.sum(slope * (move - rows * total), axis=1, keepdims=True) / sums
+            changes[place] = (-(turned + pulled * total) / sums).ravel()
+        return changes
+
+    def _rows(
+        self, theta: Floats, values: Floats, direction: Floats
+    ) -> Iterator[tuple[slice, Floats, Floats, Floats]]:
+        """Give for each simplex its place, and in rows its values, sums of θ and moves of θ."""
+        for simplex in self.simplices:
+            place, shape = simplex.place, (-1, simplex.width)
+            sums = theta[place].reshape(shape).sum(axis=1, keepdims=True)
+            rows = values[place].reshape(shape), direction[place].reshape(shape)
+            yield place, rows[0], np.where(sums > 0, sums, 1.0), rows[1]
 
     def _log_bounds(self) -> tuple[Floats, Floats]:
         origin = np.log(self.origin)  # a quotient of extremes would overflow

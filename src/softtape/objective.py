@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from softtape.choice import EngineChoice, Kind, check_engine
 from softtape.coordinates import Coordinates
+from softtape.curvature import direction_key, slope_terms
 from softtape.engines.threads import threads_to_use
 from softtape.groups import CaseError, Group
 from softtape.singles import Share
@@ -172,6 +173,28 @@ class Objective:
                 place = places[key]
                 gradient[place] += part if type(place) is int else part.ravel()
         return self._total(shares), self._pulled_back(theta, gradient)
+
+    def hessian_product(
+        self, theta: NDArray[np.float64], direction: NDArray[np.float64], /
+    ) -> NDArray[np.float64]:
+        """Return the product of the Hessian of 𝓛 with a direction, both of the shape of θ."""
+        values, move, coordinates = theta, direction, self.layout.coordinates
+        if coordinates is not None:
+            values, move = coordinates.values(theta), coordinates.pushed_forward(theta, direction)
+        self._slopes._may_trace = self._may_trace
+        _, both = self._slopes.value_and_gradient(np.concatenate([values, move]))
+        product, gradient = np.split(both, 2)
+        if coordinates is None:
+            return product
+        changed = coordinates.pull_changed(theta, direction, gradient)
+        return coordinates.pulled_back(theta, product) + changed
+
+    @cached_property
+    def _slopes(self) -> Objective:
+        shapes, narrow = self.layout.shapes, self.layout.narrow
+        moves = {direction_key(key): shape for key, shape in shapes.items()}
+        both = Layout({**shapes, **moves}, narrow | {direction_key(key) for key in narrow})
+        return Objective(slope_terms(self.terms), both, "numpy", self._threads)
 
     def _pulled_back(self, theta: NDArray[np.float64], slopes: Any) -> NDArray[np.float64]:
         coordinates = self.layout.coordinates

@@ -136,9 +136,13 @@ class Term:
         joined: Members = group
         return joined
 
+    def graph_at(self, inputs: Mapping[str, Any]) -> Graph:
+        """Trace the test where the Params are ``inputs``, and keep nothing of it."""
+        return self._trace(inputs)
+
     def trace_again(self, inputs: Mapping[str, Any]) -> Hashable:
         """Trace the test where the Params are ``inputs``, and return the path it takes."""
-        case = Case(self._trace(inputs), self.weight)
+        case = Case(self.graph_at(inputs), self.weight)
         path = case.template.path
         paths = self.paths
         self._new = 0 if path in paths else self._new + 1

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from softtape.optimize.levenberg_marquardt import LevenbergMarquardt, LevenbergMarquardtState
     from softtape.optimize.minibatch import Minibatch, MinibatchState
     from softtape.optimize.momentum import Momentum, MomentumState
+    from softtape.optimize.newton_cg import NewtonCG, NewtonCGState
 
 __all__ = [
     "LBFGS",
@@ -33,6 +34,8 @@ __all__ = [
     "MinibatchState",
     "Momentum",
     "MomentumState",
+    "NewtonCG",
+    "NewtonCGState",
     "Objective",
     "Optimizer",
     "Progress",
@@ -53,6 +56,7 @@ _HOME = {
     "LevenbergMarquardt": "levenberg_marquardt",
     "Minibatch": "minibatch",
     "Momentum": "momentum",
+    "NewtonCG": "newton_cg",
 }
 
 

@@ -28,6 +28,7 @@ OPTIMIZERS: Mapping[str, Callable[[], Optimizer[Any]]] = MappingProxyType(
         "momentum": _maker("momentum", "Momentum"),
         "adam": _maker("adam", "Adam"),
         "lbfgs": _maker("lbfgs", "LBFGS"),
+        "newton-cg": _maker("newton_cg", "NewtonCG"),
         "lm": _maker("levenberg_marquardt", "LevenbergMarquardt"),
         "scipy-least-squares": _maker("external", "ScipyLeastSquares"),
         "scipy-minimize": _maker("external", "ScipyMinimize"),

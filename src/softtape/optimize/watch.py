@@ -93,6 +93,17 @@ class Watch:
         return self._objective.residuals_and_jacobian(theta.copy())
 
     @property
+    def has_curvature(self) -> bool:
+        """Whether products of the Hessian are known."""
+        return hasattr(self._objective, "hessian_product")
+
+    def hessian_product(self, theta: Floats, direction: Floats) -> Floats:
+        """Return the product of the Hessian of L with a direction, both of shape (n,)."""
+        self._before()
+        product: Any = getattr(self._objective, "hessian_product")  # noqa: B009 -- it is optional
+        return np.array(product(theta.copy(), direction), dtype=np.float64)
+
+    @property
     def kinds(self) -> Sequence[str]:
         """For each test, the name of the function it is a case of (see `InParts`)."""
         kinds: Sequence[str] = self._parts.kinds

@@ -11,6 +11,16 @@ Floats = NDArray[np.float64]
 Residuals = Callable[[NDArray], NDArray]
 
 
+def hessian_product(objective, theta: Floats, direction: Floats) -> Floats:
+    """By the central difference of the gradient; what is recorded is θ alone."""
+    objective.asked.append(theta.copy())
+    before, step = len(objective.asked), 1e-5 * direction
+    ahead = objective.value_and_gradient(theta + step)[1]
+    behind = objective.value_and_gradient(theta - step)[1]
+    del objective.asked[before:]
+    return (ahead - behind) / 2e-5
+
+
 @dataclass
 class SumOfSquares:
     """The sum of r(θ)² with derivatives by complex steps; records every θ it is asked for."""
@@ -40,6 +50,8 @@ class SumOfSquares:
         with np.errstate(all="ignore"):
             return float(np.sum(residuals**2)), 2 * jacobian.T @ residuals
 
+    hessian_product = hessian_product
+
 
 @dataclass
 class Smooth:
@@ -61,6 +73,8 @@ class Smooth:
 
     def residuals_and_jacobian(self, theta: Floats) -> tuple[Floats, Floats]:
         raise NotImplementedError
+
+    hessian_product = hessian_product
 
 
 def _rosenbrock(b: NDArray) -> NDArray:

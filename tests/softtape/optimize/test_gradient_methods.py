@@ -16,7 +16,7 @@ from softtape.optimize import (
 )
 from softtape.optimize.base import parameter_scale
 
-ALL = ["gradient-descent", "momentum", "adam", "lbfgs"]
+ALL = ["gradient-descent", "momentum", "adam", "lbfgs", "newton-cg"]
 
 
 def fit(objective, theta, name="lbfgs", bounds=None, **options):

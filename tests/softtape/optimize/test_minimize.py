@@ -23,7 +23,7 @@ NATIVE = sorted(OPTIMIZERS.keys() - EXTERNAL)
 
 FREE2 = Bounds.unbounded(2)
 START = np.array([-1.2, 1.0])
-MONOTONE = ["gradient-descent", "lbfgs", "lm"]
+MONOTONE = ["gradient-descent", "lbfgs", "newton-cg", "lm"]
 
 
 def fit(objective, theta=START, name="lbfgs", bounds=FREE2, **options):
@@ -57,6 +57,10 @@ class Interrupting:
     def residuals_and_jacobian(self, theta):
         self._tick()
         return self.inner.residuals_and_jacobian(theta)
+
+    def hessian_product(self, theta, direction):
+        self._tick()
+        return self.inner.hessian_product(theta, direction)
 
 
 @pytest.mark.parametrize("name", NATIVE)

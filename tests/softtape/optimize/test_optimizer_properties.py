@@ -69,7 +69,7 @@ def test_the_result_is_the_best_value_seen_up_to_rounding(name, problem, squares
 
 
 @quick
-@given(name=st.sampled_from(["gradient-descent", "lbfgs", "lm"]), problem=problems())
+@given(name=st.sampled_from(["gradient-descent", "lbfgs", "newton-cg", "lm"]), problem=problems())
 def test_the_loss_of_a_state_never_rises_by_more_than_rounding(name, problem, squares):
     residuals, start, bounds = problem
     objective, optimizer = squares(residuals), OPTIMIZERS[name]()
@@ -85,7 +85,7 @@ def test_the_loss_of_a_state_never_rises_by_more_than_rounding(name, problem, sq
 
 
 @quick
-@given(name=st.sampled_from(["lbfgs", "lm"]), problem=problems())
+@given(name=st.sampled_from(["lbfgs", "newton-cg", "lm"]), problem=problems())
 def test_a_second_fit_changes_no_byte(name, problem, squares):
     residuals, start, bounds = problem
     objective, optimizer = squares(residuals), OPTIMIZERS[name]()
