@@ -33,6 +33,8 @@ from softtape.terms import PlainTerm, Term
 
 __all__ = ["Journal"]
 
+__tracebackhide__ = True  # a Param asks for its value here; pytest shows the user's line instead
+
 EVERY = 10.0  # seconds between two checkpoints
 _PATIENCE = 50.0  # at least so many times as long as writing one takes
 

@@ -190,8 +190,8 @@ def _meaning_lines(fit: FitSummary, verbosity: int) -> Iterator[Line]:
         yield f"χ²/dof   {shown} of all cases", {}
     poor = any(p.error is not None and p.new and p.error > abs(p.new) / 2 for p in fit.params)
     if verbosity > 0 or poor:
-        for i, advice in enumerate(fit.advice[: None if verbosity > 1 else _WORST]):
-            yield f"{'next' if i == 0 else '':9}{advice}", {}
+        for advice in fit.advice[: None if verbosity > 1 else _WORST]:
+            yield f"{'next':9}{advice}", {}
     if verbosity > 0:
         leading = [*fit.influences.items()][: None if verbosity > 1 else _WORST]
         for i, (name, distance) in enumerate(leading):

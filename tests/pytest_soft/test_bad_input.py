@@ -580,17 +580,19 @@ def test_nothing_is_left_beside_the_store(prog):
     assert json.loads(prog.store("prog").read_text())["params"]["other"]["value"] == 7.25
 
 
+@pytest.mark.parametrize("run", ["check", "fit"])
 @pytest.mark.parametrize("fault", ["name", "store"])
-def test_tracebacks_of_params_end_in_the_users_code(prog, fault):
+def test_tracebacks_of_params_end_in_the_users_code(prog, fault, run):
     if fault == "name":
         prog.write("prog.py", PROGRAM + "\n    unnamed = {Param(2.0)}\n")
         prog.write("test_it.py", TEST.format("sum(prog.unnamed)"))
     else:
         prog.store("prog").write_text("not json")
-    result = prog.check("-W", "error")
+    result = getattr(prog, run)("-W", "error")
     result.stdout.fnmatch_lines(["*E *Error: *prog.*"])
     text = result.stdout.str()
     assert "softtape/" not in text
+    assert "def starting_value" not in text
     assert "JSONDecodeError" not in text
 
 
