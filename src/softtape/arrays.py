@@ -317,6 +317,7 @@ class Mosaic(Fresh):
         if type(made) is Traced and type(made._value) is np.ndarray:
             made = made.copy()
             made._value.flags.writeable = False
+            self._memory.halves.append(ref(made))
         return made
 
     # ---- numpy's protocols

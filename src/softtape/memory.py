@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import itertools
 from typing import Any
+from weakref import ReferenceType
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
@@ -20,9 +21,12 @@ from numpy.typing import NDArray
 
 from softtape.ops import PRIMITIVES
 from softtape.ops.indexing import Slot, getitem
+from softtape.refusals import refuse
 from softtape.traced import Traced
 
 __all__ = ["Memory"]
+
+__tracebackhide__ = True  # pytest shows the user's line instead
 
 Places = NDArray[np.intp]
 
@@ -56,7 +60,10 @@ class Memory:
         reads the bare memory, as foreign code may, does not get a number that is out of date.
     """
 
-    __slots__ = ("_joined", "_most", "_next", "flat", "numbers", "owner", "parts", "place", "start")
+    __slots__ = (
+        *("_joined", "_most", "_next", "flat", "numbers", "owner", "parts", "place", "start"),
+        "halves",
+    )
 
     def __init__(self, flat: NDArray[Any]) -> None:
         """Start with plain numbers alone."""
@@ -69,6 +76,7 @@ class Memory:
         self._next = 1
         self._most = _DEAD
         self._joined: dict[bytes, Traced] = {}
+        self.halves: list[ReferenceType[Any]] = []  # real and imaginary parts as they were
 
     def places(self, array: NDArray[Any]) -> Places:
         """Return the place of each element of an array in this memory."""
@@ -83,6 +91,7 @@ class Memory:
 
     def write(self, places: Any, value: Traced) -> None:
         """Let elements be those of ``value``, which broadcasts against ``places``."""
+        self._check_halves()
         if value.dtype != self.flat.dtype:
             value = value.astype(self.flat.dtype)
         shape = places.shape if type(places) is np.ndarray else ()
@@ -108,9 +117,20 @@ class Memory:
 
     def written(self, places: Any) -> None:
         """Note that plain numbers were written."""
+        self._check_halves()
         self.owner[places] = 0
         if self._joined:
             self._joined.clear()
+
+    def _check_halves(self) -> None:
+        """Refuse a change that someone who holds ``z.real`` would not see."""
+        if self.halves:
+            self.halves = [half for half in self.halves if half() is not None]
+            if self.halves:
+                refuse(
+                    "assigning to complex numbers whose z.real or z.imag was taken before",
+                    "Take a copy: z.real.copy().",
+                )
 
     # ---- reading
 

@@ -72,19 +72,27 @@ UNFOLLOWED = (
 
 _MATH_NAMES = {"pow": "power", "fabs": "abs", "fsum": "sum", "dist": "linalg.norm"}
 _MATH_TRACED = {"floor", "ceil", "trunc", "prod"}
-_CALLS = re.compile(r"(?<![\w.])(?:math\.)?(\w+)\s*\(")
+_SPECIAL = {"erf": "erf", "erfc": "erfc", "gamma": "gamma", "lgamma": "gammaln"}
+_CALLS = re.compile(r"(?<![\w.])(math\.)?(\w+)\s*\(")
 
 
 def refuse_float(ndim: int) -> NoReturn:
     """Raise for ``float(traced)``, also when ``math`` or a plain array asks for it."""
     text = user_location().text
     refuse_statistics(text)
-    calls = _CALLS.findall(text)
+    calls = [
+        name
+        for prefix, name in _CALLS.findall(text)
+        if not (prefix and hasattr(getattr(math, name, None), "__wrapped__"))  # it is followed
+    ]
     names = [n for n in dict.fromkeys(calls) if n in vars(math) and n not in _MATH_TRACED]
     if names and "float" not in calls:  # which of them asked cannot be seen from here
         what = " and ".join(f"math.{name}" for name in names)
         known = [_MATH_NAMES.get(name, name) for name in names]
         for name in known:
+            if name in _SPECIAL:
+                instead = f"scipy.special.{_SPECIAL[name]}"
+                refuse(what, f"Use {instead}, imported at the top of the module.")
             if name != "linalg.norm" and not hasattr(np, name):
                 refuse(what, f"numpy has no {name}: write it with numpy functions.")
         instead = " and ".join(f"np.{name}" for name in known)

@@ -354,6 +354,12 @@ class Traced:
         made._tape, made._index, made._value = self._tape, self._index, self._value
         return made
 
+    def _softtape_shares(self, made: Any, view: Any) -> None:
+        """Let ``made``, elements of this array, share its memory as a view in numpy does."""
+        if type(made) is Traced and type(view) is np.ndarray and view.base is not None:
+            made._value = view
+            made._tape.views += (ref(made), ref(self))
+
     def copy(self, order: Any = "C") -> Traced:
         """Return a copy of an array, which does not change with it; a number is its own copy."""
         if type(self._value) is not np.ndarray:

@@ -709,6 +709,32 @@ def test_a_view_that_is_only_read_sees_later_changes_of_a_made_array(view):
     assert grad(program)(START) == pytest.approx(_differences(program, START), rel=1e-6)
 
 
+def test_a_diagonal_of_a_result_taken_by_einsum_changes_it():
+    def program(p):
+        a = np.outer(p, p)
+        early = np.diagonal(a)
+        np.einsum("ii->i", a)[...] += 1.0
+        return np.linalg.slogdet(a)[1] + np.sum(early**2)
+
+    assert grad(program)(START) == pytest.approx(_differences(program, START), rel=1e-6)
+
+
+def test_a_part_of_complex_numbers_that_would_miss_a_change_is_refused():
+    def program(p, held):
+        z = np.zeros(3, complex)
+        z[:] = p * (1 + 2j)
+        z *= 1 + z.real  # nobody holds it
+        part = z.real if held else z.real.copy()
+        z *= 1j
+        return np.sum(part + z.imag)
+
+    assert grad(program)(START, False) == pytest.approx(
+        _differences(lambda p: program(p, False), START), rel=1e-6
+    )
+    with pytest.raises(TraceError, match=r"test_arrays.py:\d+: z \*= 1j\n.*z.real.copy\(\)"):
+        grad(program)(START, True)
+
+
 def test_a_spectrum_of_plain_numbers_can_be_filtered_in_place():
     signal = np.sin(np.arange(16.0)) + 1
 

@@ -492,7 +492,7 @@ REFUSED: list[tuple[Operation, str, str]] = [
     (lambda t, v: math.isnan(t), "math.isnan", "np.isnan"),
     (lambda t, v: math.fsum([t, t]), "math.fsum", "np.sum"),
     (lambda t, v: math.dist([t], [1.0]), "math.dist", "np.linalg.norm"),
-    (lambda t, v: math.erf(t), "math.erf", "numpy has no erf"),
+    (lambda t, v: math.exp(v) + math.erf(t), "math.erf", "scipy.special.erf"),
     (lambda t, v: complex(t), "complex()", "x + 1j * y"),
     (lambda t, v: t * Fraction(1, 2), "Fraction(1, 2)", "float"),
     (lambda t, v: t * Decimal(2), "Decimal('2')", "float"),

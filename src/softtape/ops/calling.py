@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from softtape.ops.elementwise import like
-from softtape.ops.indexing import Slot, at, pinned, scatter
+from softtape.ops.indexing import Slot, at, pinned, scatter, shared
 from softtape.ops.reductions import axes
 from softtape.ops.registry import implements
 
@@ -182,14 +182,15 @@ def _np_sliding_window_view(
 ) -> Any:
     windows = (window_shape,) if isinstance(window_shape, int) else tuple(window_shape)
     chosen = range(np.ndim(x)) if axis is None else (axis,) if isinstance(axis, int) else axis
+    made = x
     for length, along in zip(windows, chosen, strict=True):
         own = along % np.ndim(x)
         n = np.shape(x)[own] - length + 1
         if n < 1:
             raise ValueError("window shape cannot be larger than input array shape")
         rows = np.arange(n)[:, None] + np.arange(length)
-        x = np.moveaxis(at(x, rows, before=own), own + 1, -1)
-    return x
+        made = np.moveaxis(at(made, rows, before=own), own + 1, -1)
+    return shared(made, x, np.lib.stride_tricks.sliding_window_view, window_shape, axis)
 
 
 @implements(np.diag_indices_from)

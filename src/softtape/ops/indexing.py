@@ -15,7 +15,7 @@ import numpy as np
 from softtape.ops.reductions import axes
 from softtape.ops.registry import Kind, Primitive, implements, primitive
 
-__all__ = ["Slot", "at", "getitem", "pinned", "scatter"]
+__all__ = ["Slot", "at", "getitem", "pinned", "scatter", "shared"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +74,24 @@ def _np_take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Any:
     return getitem(arr, *places, index=tuple(Slot(i) for i in range(ndim)))
 
 
+def shared(made: Any, array: Any, view: Any, *arguments: Any) -> Any:
+    """Return elements of an array as what shares its memory, where ``view`` does so in numpy."""
+    share = getattr(array, "_softtape_shares", None)
+    if share is not None:
+        before = (arguments[0], array._value) if view is np.einsum else (array._value, *arguments)
+        seen = view(*before)
+        if np.may_share_memory(seen, array._value):
+            share(made, seen)
+    return made
+
+
 @implements(np.diagonal)
 def _np_diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
-    a = np.moveaxis(a, (axis1, axis2), (-2, -1))
-    rows, columns = np.shape(a)[-2:]
+    moved = np.moveaxis(a, (axis1, axis2), (-2, -1))
+    rows, columns = np.shape(moved)[-2:]
     n = max(0, min(rows, columns - offset) if offset >= 0 else min(rows + offset, columns))
-    return a[..., np.arange(n) + max(-offset, 0), np.arange(n) + max(offset, 0)]
+    made = moved[..., np.arange(n) + max(-offset, 0), np.arange(n) + max(offset, 0)]
+    return shared(made, a, np.diagonal, offset, axis1, axis2)
 
 
 @implements(np.trace)

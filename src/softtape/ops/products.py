@@ -9,6 +9,7 @@ import numpy as np
 
 from softtape.graph import ndim_of
 from softtape.ops.complex import conj
+from softtape.ops.indexing import shared
 from softtape.ops.registry import Kind, implements, primitive
 from softtape.ops.shaping import unbroadcast
 
@@ -76,12 +77,14 @@ def _np_einsum(subscripts: Any, *operands: Any, optimize: Any = False) -> Any:
     if not isinstance(subscripts, str):
         subscripts, operands = _from_sublists(subscripts, *operands)
     subscripts = _explicit(subscripts.replace(" ", ""), [np.ndim(x) for x in operands])
+    given = (subscripts, *operands)
     terms = subscripts.split("->")[0].split(",")
     if any(len(set(t)) != len(t) for t in terms):
         arrays, terms = _without_diagonals(operands, terms)
         operands = tuple(arrays)
         subscripts = ",".join(terms) + "->" + subscripts.split("->")[1]
-    return _einsum(*operands, subscripts=subscripts)
+    made = _einsum(*operands, subscripts=subscripts)
+    return shared(made, given[1], np.einsum, given[0]) if len(given) == 2 else made
 
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
