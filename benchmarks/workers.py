@@ -8,6 +8,7 @@ else done; the import is timed by itself.
 import gc
 import importlib.util
 import multiprocessing
+import os
 import statistics
 import time
 from collections.abc import Callable
@@ -321,7 +322,13 @@ def _take_turns(rows, processes, repeats, block):
                 turns[name].append(processes[name]("block", calls=calls[name]))
     for name in [n for n in evaluating if n in processes]:
         clock, processor = (statistics.median(t) for t in zip(*turns[name], strict=True))
-        rows[name].steady, rows[name].cores = clock, processor / clock
+        rows[name].steady = processor if _alone() else clock
+        rows[name].cores = processor / clock
+
+
+def _alone():
+    """Whether there is one processor to use: its time is then what others cannot take."""
+    return hasattr(os, "sched_getaffinity") and len(os.sched_getaffinity(0)) == 1
 
 
 def _fit_in_turns(rows, processes, fitting, solution):
