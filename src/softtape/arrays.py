@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from softtape.memory import Memory, address, flat_memory
 from softtape.operands import Flat, stacked
 from softtape.ops import FUNCTIONS
-from softtape.ops.assignment import CHANGING, apply_at, store
+from softtape.ops.assignment import CHANGING, apply_at, masked, store
 from softtape.refusals import refuse, refuse_function
 from softtape.traced import Traced
 
@@ -332,7 +332,10 @@ class Mosaic(Fresh):
             where = _operand(keywords.pop("where", True))
             keywords.pop("axes", None)  # which x @= y gives, as they are by default
         keywords = {key: _operand(value) for key, value in keywords.items()}
-        made = getattr(ufunc, method)(*map(_operand, inputs), **keywords)
+        given = tuple(map(_operand, inputs))
+        made = getattr(ufunc, method)(
+            *(given if where is True else masked(where, given)), **keywords
+        )
         if outs is not None:
             return store(outs, made, where)
         return _fresh(made)

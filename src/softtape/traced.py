@@ -23,7 +23,7 @@ from softtape.location import user_location
 from softtape.operands import ORDINARY, Flat, changeable, holds_traced, plain_operand, stacked
 from softtape.operators import BINARY, operator_methods
 from softtape.ops import FUNCTIONS, PRIMITIVES, SEQUENCES, Primitive
-from softtape.ops.assignment import CHANGING, apply_at, store
+from softtape.ops.assignment import CHANGING, apply_at, masked, store
 from softtape.ops.complex import is_complex
 from softtape.ops.indexing import Slot, getitem
 from softtape.ops.methods import ufunc_method
@@ -135,6 +135,7 @@ class Traced:
                 changeable(out, f"out= (or an in-place operator) of np.{ufunc.__name__}")
             where = keywords.pop("where", True) if method == "__call__" else True
             keywords.pop("axes", None)  # which x @= y gives, as they are by default
+            inputs = inputs if where is True else masked(where, inputs)
             return store(outs, getattr(ufunc, method)(*inputs, **keywords), where)
         if "where" in keywords and method == "__call__":
             refuse(f"where= of np.{ufunc.__name__}", "Use np.where(condition, a, b).")

@@ -735,6 +735,18 @@ def test_a_part_of_complex_numbers_that_would_miss_a_change_is_refused():
         grad(program)(START, True)
 
 
+@pytest.mark.parametrize("given", ["traced", "made"])
+@pytest.mark.parametrize("function", [np.sqrt, np.log, np.arcsin, np.reciprocal])
+def test_what_where_leaves_out_has_no_slope_and_no_warning(function, given):
+    def program(p):
+        x = np.append(p, 0.0) if given == "traced" else np.zeros(4)
+        x[:3] = p
+        made = function(x, out=np.zeros(4), where=x > 0)
+        return np.sum(made**2 * np.arange(1, 5))
+
+    assert grad(program)(START) == pytest.approx(_differences(program, START), rel=1e-6)
+
+
 def test_a_spectrum_of_plain_numbers_can_be_filtered_in_place():
     signal = np.sin(np.arange(16.0)) + 1
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from softtape.ops.registry import implements
 
-__all__ = ["CHANGING", "apply_at", "store"]
+__all__ = ["CHANGING", "apply_at", "masked", "store"]
 
 CHANGING = frozenset({np.copyto, np.put, np.putmask, np.place, np.fill_diagonal, np.put_along_axis})
 """Functions whose first argument is the array to change, rather than a value."""
@@ -41,6 +41,11 @@ def store(outs: Sequence[Any], made: Any, where: Any = True) -> Any:
         out[...] = result if where is True else np.where(where, result, out)
     stored = tuple(r if o is None else o for o, r in zip(outs, results, strict=True))
     return stored if isinstance(made, tuple) else stored[0]
+
+
+def masked(where: Any, operands: Sequence[Any]) -> tuple[Any, ...]:
+    """Return operands that are harmless, for a logarithm as for a quotient, where not computed."""
+    return tuple(np.where(where, x, 0.5 if np.result_type(x).kind in "fc" else 1) for x in operands)
 
 
 def apply_at(ufunc: np.ufunc, target: Any, indices: Any, *values: Any) -> None:
