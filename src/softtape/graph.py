@@ -19,7 +19,18 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-__all__ = ["CONSTANT", "INPUT", "Graph", "Guard", "Node", "ndim_of", "same_value", "shape_of"]
+__all__ = [
+    "CONSTANT",
+    "HOLE",
+    "INPUT",
+    "Graph",
+    "Guard",
+    "Node",
+    "has_hole",
+    "ndim_of",
+    "same_value",
+    "shape_of",
+]
 
 INPUT = "input"
 CONSTANT = "constant"
@@ -102,6 +113,22 @@ _fields: Any = Graph
 _set_nodes, _set_outputs = _fields.nodes.__set__, _fields.outputs.__set__
 _set_guards, _set_inputs = _fields.guards.__set__, _fields.inputs.__set__
 _set_start = _fields.start.__set__
+
+
+HOLE = float(np.array(0x7FF8_50F7_7A9E_0000, np.uint64).view(float))
+"""The NaN that stands in memory for an element that is traced: numpy copies it with the bits."""
+
+
+def has_hole(value: Any) -> bool:
+    """Whether a float, or an array of them, holds what stands for a traced element."""
+    bits = np.asarray(value)
+    if bits.dtype.kind == "c":
+        bits = bits.real
+    if bits.dtype not in (np.float64, np.float32):
+        return False
+    unsigned = np.dtype(f"u{bits.itemsize}")
+    hole = np.array(HOLE, bits.dtype).view(unsigned)
+    return bool((np.ascontiguousarray(bits).view(unsigned) == hole).any())
 
 
 def shape_of(value: Any) -> tuple[int, ...]:

@@ -8,19 +8,21 @@ import sys
 import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 
 import numpy as np
 
-__all__ = ["Location", "raised_at", "user_location"]
+__all__ = ["Location", "asked_by_scipy", "raised_at", "user_location"]
 
 _STANDARD = f"{sysconfig.get_paths()['stdlib']}{os.sep}"
 _INSTALLED = (f"{_STANDARD}site-packages{os.sep}", f"{_STANDARD}dist-packages{os.sep}")
-_INNER = (
+_OURS_AND_NUMPYS = (
     f"{Path(__file__).parent}{os.sep}",
     f"{Path(np.__file__).parent}{os.sep}",
     "<__array_function__",
 )
+_SCIPYS = f"{Path(np.__file__).parent.with_name('scipy')}{os.sep}"
+_INNER = (*_OURS_AND_NUMPYS, _SCIPYS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ class Location:
 
 
 def user_location() -> Location:
-    """Return the innermost line that belongs neither to softtape, to numpy nor to Python itself.
+    """Return the innermost line that belongs to none of softtape, numpy, scipy and Python itself.
 
     Modules whose global ``__tracebackhide__`` is true are passed over as well, as pytest does it.
     """
@@ -51,6 +53,14 @@ def user_location() -> Location:
         frame = frame.f_back
     file, line = frame.f_code.co_filename, frame.f_lineno
     return Location(file, line, linecache.getline(file, line, frame.f_globals).strip())
+
+
+def asked_by_scipy() -> bool:
+    """Whether the innermost code that is neither softtape's nor numpy's is scipy's."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code.co_filename.startswith(_OURS_AND_NUMPYS):
+        frame = frame.f_back
+    return frame is not None and frame.f_code.co_filename.startswith(_SCIPYS)
 
 
 def raised_at(traceback: TracebackType) -> Location:

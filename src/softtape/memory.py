@@ -19,6 +19,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
+from softtape.graph import HOLE
 from softtape.ops import PRIMITIVES
 from softtape.ops.indexing import Slot, getitem
 from softtape.refusals import refuse
@@ -56,8 +57,9 @@ class Memory:
     Parameters
     ----------
     flat
-        Their plain numbers, shape (n,). NaN stands there for an element of a traced value: what
-        reads the bare memory, as foreign code may, does not get a number that is out of date.
+        Their plain numbers, shape (n,). A NaN of its own (see softtape.graph) stands there for an
+        element of a traced value: what reads the bare memory, as foreign code may, does not get
+        a number that is out of date.
     """
 
     __slots__ = (
@@ -107,7 +109,8 @@ class Memory:
         self.parts[number] = value.snapshot() if ndim else value
         self.owner[places] = number
         self.place[places] = np.arange(value.size).reshape(shape) if ndim else 0
-        self.flat[places] = np.nan
+        self.flat[places] = HOLE
+        value._tape.holes = True
         if self._joined:
             self._joined.clear()
         if len(self.parts) > self._most:

@@ -348,6 +348,8 @@ def _polynomials() -> Iterator[tuple[Any, str, Any, Any]]:
     """Yield as `_replacements` does, for those modules that were imported."""
     for name, functions in _POLYNOMIALS.items():
         module = sys.modules.get(f"numpy.polynomial.{name}")
+        if module is not None:  # reaches also `from numpy.polynomial.polynomial import polyval`
+            yield module, "isinstance", isinstance, _isinstance
         for function in functions if module is not None else ():
             original = getattr(module, function)
             yield module, function, original, _looking(original, _evaluated(original))
@@ -370,9 +372,22 @@ def _polygrid2d(x: Any, y: Any, c: Any) -> Any:
 _OF_TWO = {"polyval2d": _polyval2d, "polygrid2d": _polygrid2d}
 
 
+def _isinstance(value: Any, kind: Any) -> bool:
+    """In place of isinstance in numpy's polynomials, whose code asks whether x is an array."""
+    if kind is np.ndarray and _concerns_us(value):
+        return np.ndim(_current(value)) > 0
+    return isinstance(value, kind)
+
+
+def _isscalar(element: Any) -> bool:
+    if type(element) is Traced:
+        return type(element._value) is not np.ndarray
+    return bool(_ORIGINAL["isscalar"](element))
+
+
 _JOINING: Any = type(np.r_).__mro__[1]
 _JOIN = _JOINING.__getitem__
-_ORIGINAL = {name: getattr(np, name) for name in ("fromiter", "ndenumerate", "nditer")}
+_ORIGINAL = {name: getattr(np, name) for name in ("fromiter", "ndenumerate", "nditer", "isscalar")}
 _VECTORIZE = np.vectorize.__call__
 
 
@@ -396,6 +411,7 @@ def _replacements() -> Iterator[tuple[Any, str, Any, Any]]:
     yield np, "fromiter", np.fromiter, _fromiter
     yield np, "ndenumerate", np.ndenumerate, _ndenumerate
     yield np, "nditer", np.nditer, _nditer
+    yield np, "isscalar", np.isscalar, _isscalar
     yield np.vectorize, "__call__", _VECTORIZE, _vectorized
     yield _JOINING, "__getitem__", _JOIN, _joined
     yield from _polynomials()

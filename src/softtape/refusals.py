@@ -12,16 +12,18 @@ from typing import Any, NoReturn
 import numpy as np
 
 from softtape.errors import SoftError, TraceError
-from softtape.location import raised_at, user_location
+from softtape.location import asked_by_scipy, raised_at, user_location
 
 __all__ = [
     "UNFOLLOWED",
     "explained",
     "outlived",
     "refuse",
+    "refuse_array",
     "refuse_constant",
     "refuse_float",
     "refuse_function",
+    "refuse_hole",
     "refuse_unknown_arguments",
 ]
 
@@ -60,6 +62,30 @@ def refuse(what: str, instead: str) -> NoReturn:
     raise TraceError(
         f"{user_location()}\n{what} would take a traced value off the tape and lose its "
         f"gradient. {instead}"
+    )
+
+
+def refuse_array() -> NoReturn:
+    """Raise where a plain array is made of a traced value."""
+    if asked_by_scipy():
+        refuse(
+            "a function of scipy that the tape does not follow, or that was imported by name,",
+            "Call it by its module, as scipy.special.polygamma(n, x), if docs/numpy.md lists it; "
+            "else express it by numpy functions.",
+        )
+    refuse(
+        "making a plain array (np.array, np.asarray, np.full or an assignment into one)",
+        "Join traced values with np.stack([...]) or np.concatenate([...]); a single one "
+        "needs no conversion.",
+    )
+
+
+def refuse_hole() -> NoReturn:
+    """Raise where a plain array is used that was filled from one with traced elements."""
+    refuse(
+        "copying an array with traced elements into a plain array (plain[...] = x, or a view of x "
+        "that numpy makes as a plain array)",
+        UNFOLLOWED,
     )
 
 

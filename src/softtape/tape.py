@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from softtape.arrays import mutated
 from softtape.columns import IS_INPUT, NONE, NUMBERS, OTHER, Recording, Rows
 from softtape.errors import TraceError
-from softtape.graph import Graph, Guard
+from softtape.graph import Graph, Guard, has_hole
 from softtape.location import Location, user_location
 from softtape.operands import plain_operand
 from softtape.ops import PRIMITIVES, Primitive
-from softtape.refusals import explained, outlived, refuse_constant
+from softtape.refusals import explained, outlived, refuse_constant, refuse_hole
 from softtape.traced import Traced
 
 __all__ = ["Readable", "Reader", "Tape", "Traced", "reading", "set_reader", "stop_gradient"]
@@ -80,6 +80,7 @@ class _Outlived(list[int]):
 
 
 _OUTLIVED = _Outlived()
+_FLOATS = (float, np.float64)
 
 _ARRAY = np.ndarray
 _FEW = 1000  # nodes up to which a tuple, which hashes fast, is better to have than an array
@@ -112,6 +113,7 @@ class Tape:
         "depth",
         "growing",
         "guards",
+        "holes",
         "inputs",
         "locations",
         "others",
@@ -138,6 +140,7 @@ class Tape:
         self._arrays: dict[int, tuple[Any, Any, int]] = {}
         self.views: list[ReferenceType[Traced]] = []  # and what they are views of
         self._before: Reader | None = None
+        self.holes = False  # whether an array of the program's has traced elements
         self.texts = False  # whether a text was made of a value, which says nothing of its way
         self.depth = 0  # how many derivatives it lies inside of
 
@@ -218,6 +221,8 @@ class Tape:
             return known[2]
         if value.dtype.kind not in "fbiuc":
             refuse_constant(value)
+        if self.holes and has_hole(value):
+            refuse_hole()
         kept = self.keep(value)
         number = self._constant(OTHER, kept)
         self._arrays[id(value)] = (value, kept, number)
@@ -324,6 +329,8 @@ class Tape:
             o._index if type(o) is Traced and o._tape is self else self.constant(plain_operand(o))
             for o in outputs
         ]
+        if self.holes and any(c != c and has_hole(c) for c in self.constants if type(c) in _FLOATS):
+            refuse_hole()
         guards, inputs, start = tuple(self.guards), self.inputs.copy(), self.start.copy()
         return Graph(self.nodes, tuple(numbers), guards, inputs, start)
 

@@ -30,6 +30,7 @@ from softtape.ops.methods import ufunc_method
 from softtape.refusals import (
     outlived,
     refuse,
+    refuse_array,
     refuse_float,
     refuse_function,
     refuse_statistics,
@@ -57,6 +58,7 @@ class Recorder(Protocol):
     growing: list[int]
     depth: int
     texts: bool
+    holes: bool
 
     @property
     def closed(self) -> bool:
@@ -335,11 +337,7 @@ class Traced:
         __tracebackhide__ = False
         if self.dtype.kind in "biu":
             return np.array(self._pinned(), dtype=dtype)
-        return refuse(
-            "making a plain array (np.array, np.asarray, np.full or an assignment into one)",
-            "Join traced values with np.stack([...]) or np.concatenate([...]); a single one "
-            "needs no conversion.",
-        )
+        return refuse_array()
 
     def __hash__(self) -> int:
         """Raise: as a key it would lose its gradient."""

@@ -139,6 +139,38 @@ def test_a_name_taken_before_is_refused_with_its_replacement():
             sin(x)
 
 
+def test_a_function_of_scipy_taken_before_is_refused_with_its_replacement():
+    pytest.importorskip("scipy")
+    from scipy.special import polygamma
+
+    with following(), Tape() as tape:
+        x = tape.input("x", 0.5)
+        said = r"test_patches\.py:\d+: polygamma\(1, x\)\n.*Call it by its module, as scipy"
+        with pytest.raises(TraceError, match=said):
+            polygamma(1, x)
+
+
+@pytest.mark.parametrize("shape", [(), (2,), (3, 2)])
+def test_a_series_of_several_columns_taken_before_is_followed(shape):
+    from numpy.polynomial.chebyshev import chebval
+    from numpy.polynomial.polynomial import polyval
+
+    points, columns = np.linspace(0.5, 1.5, 6)[: math.prod(shape)].reshape(shape), np.ones((3, 2))
+    with following(), Tape() as tape:
+        x = tape.input("x", points[()])
+        made = [function(x, columns) for function in (polyval, chebval)]
+    for one, function in zip(made, (polyval, chebval), strict=True):
+        np.testing.assert_allclose(one._value, function(points[()], columns), rtol=1e-14)
+
+
+def test_what_numpy_calls_a_scalar_is_one():
+    with following(), Tape() as tape:
+        x = tape.input("x", 0.5), tape.input("v", np.ones(2))
+        assert [np.isscalar(i) for i in (*x, x[1][0], np.sum(x[1]))] == [True, False, True, True]
+        assert np.isscalar(2.0)
+        assert not np.isscalar([2.0])
+
+
 def test_assigning_into_a_plain_array_is_still_refused():
     plain = np.zeros(2)
     with pytest.raises(TraceError, match=r"np\.array"), following(), Tape() as tape:
