@@ -539,7 +539,7 @@ def mutated(traced: Traced, others: Iterable[Traced], fixed: Iterable[Traced]) -
         What it now stands for.
     """
     value = traced._value
-    root = value if value.base is None else value.base
+    root = _root(traced)
     if any(_root(x) is root for x in fixed):
         refuse(
             "changing in place what the program was given (a Param's value, an argument)",
@@ -571,8 +571,9 @@ def mutated(traced: Traced, others: Iterable[Traced], fixed: Iterable[Traced]) -
 
 def _root(traced: Traced) -> Any:
     value = traced._value
-    base = getattr(value, "base", None)
-    return value if base is None else base
+    while (base := getattr(value, "base", None)) is not None:  # a window's is no array itself
+        value = base
+    return value
 
 
 def _extent(array: NDArray[Any]) -> tuple[int, int]:

@@ -12,6 +12,7 @@ import pickle
 
 import numpy as np
 import pytest
+from numpy.lib.stride_tricks import sliding_window_view
 
 from softtape import grad, hvp, value_and_grad
 from softtape.arrays import Fresh, Mosaic, Mutated
@@ -715,6 +716,16 @@ def test_a_diagonal_of_a_result_taken_by_einsum_changes_it():
         early = np.diagonal(a)
         np.einsum("ii->i", a)[...] += 1.0
         return np.linalg.slogdet(a)[1] + np.sum(early**2)
+
+    assert grad(program)(START) == pytest.approx(_differences(program, START), rel=1e-6)
+
+
+def test_windows_of_a_result_see_a_later_change():
+    def program(p):
+        a = p * np.ones((2, 3))
+        windows = sliding_window_view(a, (1, 2))[0]
+        a[0, 1] = p[0] * p[2]
+        return np.sum(windows**2)
 
     assert grad(program)(START) == pytest.approx(_differences(program, START), rel=1e-6)
 
