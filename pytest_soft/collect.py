@@ -14,6 +14,8 @@ import pytest
 
 __all__ = ["MARK", "Options", "may_assert", "options_of", "read_options", "soft_test"]
 
+__tracebackhide__ = True  # pytest shows the line of the decorator instead
+
 MARK = "soft_test"
 _ASSERTING = ("@pytest_ar", "@py_assert", "assert_")  # pytest's rewriting, and numpy.testing
 _LOADS_ERROR = frozenset(  # where pytest does not rewrite: --assert=plain

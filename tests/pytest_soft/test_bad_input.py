@@ -605,6 +605,13 @@ def test_failures_without_a_traceback_do_not_speak_of_one(prog, returned):
     assert "hidden" not in result.stdout.str()
 
 
+def test_an_option_that_is_none_is_told_by_the_line_of_its_decorator(prog):
+    prog.write("test_it.py", TEST.replace("@soft_test", "@soft_test(weight=-1)").format("0.0"))
+    result = prog.check()
+    result.stdout.fnmatch_lines(["test_it.py:*", "E   ValueError: soft_test(weight=-1*"])
+    assert "read_options" not in result.stdout.str()
+
+
 def test_tracebacks_end_in_the_users_code(prog):
     prog.write(
         "test_it.py", two_tests("1 / (prog.rate - 1.25)", "np.packbits(prog.rate * np.ones(1))")
