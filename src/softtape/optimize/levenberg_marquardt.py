@@ -18,6 +18,7 @@ __all__ = ["LevenbergMarquardt", "LevenbergMarquardtState"]
 _EPS = float(np.finfo(np.float64).eps)
 _SQRT_EPS = float(np.sqrt(_EPS))
 _LARGEST_DAMPING = 1e100
+_LOST = 1e-2  # of the norm of J's column: by less than this a variable hardly matters any more
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -55,8 +56,10 @@ class LevenbergMarquardt:
     Marquardt algorithm, 1978), μ follows the gain ratio (Nielsen, IMM-REP-1999-05; Madsen, Nielsen
     and Tingleff, Methods for Non-Linear Least Squares Problems, 2004). Variables that a step would
     carry beyond a bound stop there, and the others are solved for again. A trial that is not finite
-    raises the damping. Where the drop of L drowns in rounding, undamped steps go on as long as each
-    leaves less to gain: that is where the last digits come from.
+    raises the damping. So does one after which some variable hardly matters any more: a step far
+    too long may well lower L, and end on a plain from where that variable never returns. Where the
+    drop of L drowns in rounding, undamped steps go on as long as each leaves less to gain: that is
+    where the last digits come from.
     """
 
     first_damping: float = 0.1
@@ -105,7 +108,7 @@ class LevenbergMarquardt:
             if np.isfinite(value) and value < state.value - state.noise:
                 after = _relaxed(damping, (state.value - value) / promised)
                 accepted = _linearise(objective, bounds, theta, value, state.scale, after)
-                if accepted is not None:
+                if accepted is not None and _all_matter(state, accepted):
                     return accepted
             damping, growth = damping * growth, 2 * growth
         return _polish(objective, bounds, state)
@@ -204,6 +207,13 @@ def _predicted(state: LevenbergMarquardtState, move: Floats) -> float:
     """Return the drop of L that the linearised residuals promise for a step."""
     change = state.factor @ move
     return -float(change @ (2 * state.rotated + change))
+
+
+def _all_matter(before: LevenbergMarquardtState, after: LevenbergMarquardtState) -> bool:
+    """Tell whether each variable that had a say in the residuals still has one after a step."""
+    with np.errstate(over="ignore", under="ignore"):
+        had, has = (np.sqrt(np.sum(state.factor**2, axis=0)) for state in (before, after))
+    return not np.any((has < _LOST * had) & (had > _SQRT_EPS * before.scale))
 
 
 def _relaxed(damping: float, gain: float) -> float:

@@ -51,6 +51,15 @@ def saturation(x, y):
     return lambda b: b[0] * (1 - np.exp(-b[1] * x)) - y
 
 
+@pytest.mark.parametrize("damping", [1e-3, 0.1, 10.0])
+def test_no_step_leads_to_where_a_variable_does_not_matter_any_more(damping, squares):
+    objective, bounds = squares(saturation(TIME, DEMAND)), Bounds.unbounded(2)
+    optimizer = LevenbergMarquardt(first_damping=damping)
+    for start in [(1.0, 1.0), (0.9, 1.1), (1.1, 1.1), (1.1, 0.9), (2.0, 1.0)]:
+        result = minimize(objective, np.array(start), optimizer=optimizer, bounds=bounds)
+        assert digits(result.theta, BOXBOD) >= 9, start
+
+
 @pytest.mark.parametrize("start", [(500, 0.0001), (250, 0.0005)])
 def test_misra1a_from_both_certified_starts(start, squares):
     result = fit(squares(saturation(PRESSURE, VOLUME)), start)
