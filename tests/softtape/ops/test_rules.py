@@ -5,6 +5,7 @@ The tables are in tests/lib/numpy_calls.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -26,6 +27,29 @@ from softtape.transforms.replay import derive
 
 few = settings(derandomize=True, deadline=None, max_examples=2, database=None)
 seeds = st.integers(0, 2**32 - 1)
+
+
+@functools.cache
+def drawn(name: str) -> list[tuple[Call, int]]:
+    """Draw two calls of a row and their seeds: once, since drawing takes longer than checking."""
+    made = []
+
+    @few
+    @given(ROWS[name], seeds)
+    def draw(call: Call, seed: int) -> None:
+        made.append((call, seed))
+
+    draw()
+    return made
+
+
+def each_drawn(name: str, check: Callable[[Call, int], None]) -> None:
+    for call, seed in drawn(name):
+        try:
+            check(call, seed)
+        except BaseException as error:
+            error.add_note(f"in {call!r} with seed {seed}")
+            raise
 
 
 # ---- what is checked
@@ -98,127 +122,128 @@ def test_every_function_has_a_row() -> None:
 def test_every_primitive_with_a_rule_is_recorded_by_some_row() -> None:
     recorded: set[str] = set()
 
-    for calls in ROWS.values():
-
-        @settings(few, max_examples=2)
-        @given(calls)
-        def collect(call: Call) -> None:
+    for row in ROWS:
+        for call, _ in drawn(row):
             with np.errstate(all="ignore"):
                 recorded.update(n[0] for n in record(call.function, call.operands).nodes)
-
-        collect()
     wanted = {name for name, p in PRIMITIVES.items() if p.kind is not Kind.CONSTANT}
     wanted = {name for name in wanted if not name.startswith("scipy.")}  # see test_special.py
     wanted -= {"call", "adjugate", "i1"}  # see test_custom.py; derivatives of det and i0
     assert wanted <= recorded, wanted - recorded
 
 
+def check_value(call: Call, _: int) -> None:
+    with np.errstate(all="ignore"):
+        wanted = call.function(*call.operands)
+        graph = record(call.function, call.operands)
+    (got,) = run(graph, call.operands)
+    assert np.shape(got) == np.shape(wanted)
+    assert np.asarray(got).dtype == np.asarray(wanted).dtype
+    np.testing.assert_allclose(got, wanted, rtol=1e-12, atol=1e-14)
+    # elsewhere too: nothing of the recorded run has become a constant
+    moved = [x * 1.003 for x in call.operands]
+    with np.errstate(all="ignore"):
+        wanted = call.function(*moved)
+    np.testing.assert_allclose(run(graph, moved)[0], wanted, rtol=1e-12, atol=1e-14)
+
+
 @each_row
 def test_value(name: str) -> None:
-    @few
-    @given(ROWS[name])
-    def check(call: Call) -> None:
-        with np.errstate(all="ignore"):
-            wanted = call.function(*call.operands)
-            graph = record(call.function, call.operands)
-        (got,) = run(graph, call.operands)
-        assert np.shape(got) == np.shape(wanted)
-        assert np.asarray(got).dtype == np.asarray(wanted).dtype
-        np.testing.assert_allclose(got, wanted, rtol=1e-12, atol=1e-14)
-        # elsewhere too: nothing of the recorded run has become a constant
-        moved = [x * 1.003 for x in call.operands]
-        with np.errstate(all="ignore"):
-            wanted = call.function(*moved)
-        np.testing.assert_allclose(run(graph, moved)[0], wanted, rtol=1e-12, atol=1e-14)
+    each_drawn(name, check_value)
 
-    check()
+
+def check_first_derivatives(call: Call, seed: int) -> None:
+    rtol = 1e-10 if call.analytic else 1e-7
+    n = len(call.operands)
+    with np.errstate(all="ignore"):
+        y = call.function(*call.operands)
+        wanted = [numeric_jacobian(call, i) for i in range(n)]
+        graph = record(call.function, call.operands)
+
+        weights = np.random.default_rng(seed).uniform(-1, 1, np.shape(y))
+        total = record(weighted_sum(call.function, weights), call.operands)
+    _, *gradients = run(value_and_gradient(total), call.operands)
+    for x, gradient, block in zip(call.operands, gradients, wanted, strict=True):
+        assert np.shape(gradient) == np.shape(x)
+        assert_close(np.ravel(gradient), np.ravel(weights) @ block, rtol)
+
+    # a Jacobian goes forward where the inputs are fewer than the outputs, else backward
+    inputs = sum(np.size(x) for x in call.operands)
+    more = inputs // max(1, np.size(y)) + 1
+    many = Graph(graph.nodes, graph.outputs * more, (), graph.inputs, graph.start)
+    forward = run(jacobian(many), call.operands)[more : more + n]
+    with np.errstate(all="ignore"):
+        wide = record(lambda *x: call.function(*x[:-1]), [*call.operands, np.zeros(np.size(y))])
+    backward = run(jacobian(wide), [*call.operands, np.zeros(np.size(y))])[1 : 1 + n]
+    for blocks in (forward, backward):
+        for x, block, expected in zip(call.operands, blocks, wanted, strict=True):
+            scalar = np.ndim(y) == 0 and np.ndim(x) == 0
+            assert np.shape(block) == (() if scalar else expected.shape)
+            assert_close(np.reshape(block, expected.shape), expected, rtol)
 
 
 @each_row
 def test_first_derivatives(name: str) -> None:
-    @few
-    @given(ROWS[name], seeds)
-    def check(call: Call, seed: int) -> None:
-        rtol = 1e-10 if call.analytic else 1e-7
-        n = len(call.operands)
-        with np.errstate(all="ignore"):
-            y = call.function(*call.operands)
-            wanted = [numeric_jacobian(call, i) for i in range(n)]
-            graph = record(call.function, call.operands)
+    each_drawn(name, check_first_derivatives)
 
-            weights = np.random.default_rng(seed).uniform(-1, 1, np.shape(y))
-            total = record(weighted_sum(call.function, weights), call.operands)
-        _, *gradients = run(value_and_gradient(total), call.operands)
-        for x, gradient, block in zip(call.operands, gradients, wanted, strict=True):
-            assert np.shape(gradient) == np.shape(x)
-            assert_close(np.ravel(gradient), np.ravel(weights) @ block, rtol)
 
-        # a Jacobian goes forward where the inputs are fewer than the outputs, else backward
-        inputs = sum(np.size(x) for x in call.operands)
-        more = inputs // max(1, np.size(y)) + 1
-        many = Graph(graph.nodes, graph.outputs * more, (), graph.inputs, graph.start)
-        forward = run(jacobian(many), call.operands)[more : more + n]
-        with np.errstate(all="ignore"):
-            wide = record(lambda *x: call.function(*x[:-1]), [*call.operands, np.zeros(np.size(y))])
-        backward = run(jacobian(wide), [*call.operands, np.zeros(np.size(y))])[1 : 1 + n]
-        for blocks in (forward, backward):
-            for x, block, expected in zip(call.operands, blocks, wanted, strict=True):
-                scalar = np.ndim(y) == 0 and np.ndim(x) == 0
-                assert np.shape(block) == (() if scalar else expected.shape)
-                assert_close(np.reshape(block, expected.shape), expected, rtol)
+def check_second_derivatives(call: Call, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    with np.errstate(all="ignore"):
+        weights = rng.uniform(-1, 1, np.shape(call.function(*call.operands)))
+        # squared, so that linear functions have second derivatives too
+        first = value_and_gradient(
+            record(lambda *x: np.sum((weights * call.function(*x)) ** 2), call.operands)
+        )
+    directions = [rng.uniform(-1, 1, np.shape(x)) for x in call.operands]
+    slope = derive(
+        first,
+        lambda values: [
+            sum(np.sum(v * values[o]) for v, o in zip(directions, first.outputs[1:], strict=True))
+        ],
+    )
+    _, *got = run(value_and_gradient(slope), call.operands)
 
-    check()
+    def gradient_at(h: float) -> Array:
+        moved = [x + h * v for x, v in zip(call.operands, directions, strict=True)]
+        return np.concatenate([np.ravel(g) for g in run(first, moved)[1:]])
+
+    assert_close(np.concatenate([np.ravel(g) for g in got]), richardson(gradient_at), 1e-6)
 
 
 @each_row
 def test_second_derivatives(name: str) -> None:
-    @few
-    @given(ROWS[name], seeds)
-    def check(call: Call, seed: int) -> None:
-        rng = np.random.default_rng(seed)
-        with np.errstate(all="ignore"):
-            weights = rng.uniform(-1, 1, np.shape(call.function(*call.operands)))
-            # squared, so that linear functions have second derivatives too
-            first = value_and_gradient(
-                record(lambda *x: np.sum((weights * call.function(*x)) ** 2), call.operands)
-            )
-        directions = [rng.uniform(-1, 1, np.shape(x)) for x in call.operands]
-        slope = derive(
-            first,
-            lambda values: [
-                sum(
-                    np.sum(v * values[o])
-                    for v, o in zip(directions, first.outputs[1:], strict=True)
-                )
-            ],
-        )
-        _, *got = run(value_and_gradient(slope), call.operands)
+    each_drawn(name, check_second_derivatives)
 
-        def gradient_at(h: float) -> Array:
-            moved = [x + h * v for x, v in zip(call.operands, directions, strict=True)]
-            return np.concatenate([np.ravel(g) for g in run(first, moved)[1:]])
 
-        assert_close(np.concatenate([np.ravel(g) for g in got]), richardson(gradient_at), 1e-6)
-
-    check()
+def check_float32(call: Call, _: int) -> None:
+    operands = [np.float32(x) if np.ndim(x) == 0 else x.astype("f4") for x in call.operands]
+    with np.errstate(all="ignore"):
+        wanted = call.function(*operands)
+        graph = record(call.function, operands)
+        total = record(lambda *x: np.sum(call.function(*x)), operands)
+    assert np.asarray(run(graph, operands)[0]).dtype == np.asarray(wanted).dtype
+    for gradient in run(value_and_gradient(total), operands)[1:]:
+        assert np.asarray(gradient).dtype == np.float32
 
 
 @each_row
 def test_float32_stays_float32(name: str) -> None:
-    if name == "astype":
-        return  # a row about widening
+    if name != "astype":  # a row about widening
+        each_drawn(name, check_float32)
 
-    @settings(few, max_examples=2)
-    @given(ROWS[name])
-    def check(call: Call) -> None:
-        operands = [np.float32(x) if np.ndim(x) == 0 else x.astype("f4") for x in call.operands]
-        with np.errstate(all="ignore"):
-            wanted = call.function(*operands)
-            graph = record(call.function, operands)
-            total = record(lambda *x: np.sum(call.function(*x)), operands)
-        assert np.asarray(run(graph, operands)[0]).dtype == np.asarray(wanted).dtype
-        for gradient in run(value_and_gradient(total), operands)[1:]:
-            assert np.asarray(gradient).dtype == np.float32
+
+CHECKS = [check_value, check_first_derivatives, check_second_derivatives]
+
+
+@pytest.mark.many
+@each_row
+def test_many_more_draws(name: str) -> None:
+    @settings(few, max_examples=20)
+    @given(ROWS[name], seeds)
+    def check(call: Call, seed: int) -> None:
+        for rule in CHECKS:
+            rule(call, seed)
 
     check()
 
