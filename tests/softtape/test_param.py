@@ -26,8 +26,10 @@ class Model:
 
 
 @pytest.fixture
-def load(tmp_path):
+def load(tmp_path, monkeypatch):
     """Write a module, optionally its store, and import it; several times if asked."""
+    # a module written anew within a second would not be seen beside its bytecode
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
 
     def load(source, stored=None, name="program"):
         file = tmp_path / f"{name}.py"
