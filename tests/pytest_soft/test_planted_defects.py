@@ -3,6 +3,7 @@
 The twin of each program, without the defect, gets no note at all.
 """
 
+import gc
 import re
 
 import pytest
@@ -146,7 +147,7 @@ DEFECTS = {
         {"contract": "12.5"},
         {"contract": "8.52"},
         [
-            r"test_it.py::test_parcel_\w+ and test_it.py::test_parcel_\w+ contradict each other: "
+            r"test_all.py::test_parcel_\w+ and test_all.py::test_parcel_\w+ contradict each other: "
             r"without the other, the loss of the first would fall by about 4, that of the second "
             r"by 4"
         ],
@@ -156,7 +157,7 @@ DEFECTS = {
         {"accounting": "3.0"},
         {"accounting": "1.01"},
         [
-            r"test_it.py::test_(sales|accounting) and test_it.py::test_(sales|accounting) "
+            r"test_all.py::test_(sales|accounting) and test_all.py::test_(sales|accounting) "
             r"contradict each other: without the other, the loss of the first would fall by about "
             r"0.434, that of the second by 0.434"
         ],
@@ -165,7 +166,7 @@ DEFECTS = {
         COFFEE,
         {"slip": "3.0"},
         {"slip": "0.0"},
-        [r"test_it.py::test_minute\[8\] stands out: \d+.\d standard deviations from what .*"],
+        [r"test_all.py::test_minute\[8\] stands out: \d+.\d standard deviations from what .*"],
     ),
     "bound": (
         SLOPE,
@@ -177,14 +178,14 @@ DEFECTS = {
         SHOP,
         {"discount": "discount = Param(0.1)"},
         {"discount": ""},
-        [r"reached by no selected soft test: discount \(test_it.py\)"],
+        [r"reached by no selected soft test: discount \(test_all.py\)"],
     ),
     "not repeatable": (
         QUEUE,
         {"seed": "", "generator": "ARRIVALS"},
         {"seed": "", "generator": "np.random.default_rng(1)"},
         [
-            r"test_it.py::test_waiting_time gives another loss each time it runs, at the same "
+            r"test_all.py::test_waiting_time gives another loss each time it runs, at the same "
             r"Params: \S+ to \S+ in 5 runs, .*"
         ],
     ),
@@ -201,9 +202,10 @@ DEFECTS = {
 def notes(project):
     """Fit a program, and return the notes."""
 
-    def run(program, values, file="test_it.py"):
+    def run(program, values, file="test_all.py"):
         text = program.format(**values)
         project.write(file, HEADER + text)
+        gc.collect()  # Params of earlier runs in this process would be told of
         result = project.fit("-W", "error")
         assert result.ret == 0
         found = re.findall(r"^note     (.*(?:\n {9}\S.*)*)", result.stdout.str(), re.MULTILINE)
