@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -159,7 +158,8 @@ def _into_source(
         old = path.read_bytes()
         new, reasons = rewritten(old, declared)
         if new != old and keeping.dry_run:
-            kept.preview += _diff(relative(path), old, new)
+            before, after = (text.decode("utf-8", "replace") for text in (old, new))
+            kept.preview += store.diff_of(before, after, relative(path), relative(path))
         elif keeping.writes and not keeping.dry_run:
             if new != old:
                 store.replace_file(path, new)
@@ -184,11 +184,6 @@ def _inside(param: Param, value: Any) -> Any:
     lower, upper = param.bounds
     inside = np.all((value >= lower) & (value <= upper))
     return as_declared(param, value)[()] if inside else peek(param)
-
-
-def _diff(name: str, old: bytes, new: bytes) -> str:
-    before, after = (part.decode("utf-8", "replace").splitlines(True) for part in (old, new))
-    return "".join(difflib.unified_diff(before, after, name, name))
 
 
 def relative(path: Path) -> str:

@@ -36,6 +36,7 @@ from softtape.errors import StoreError
 __all__ = [
     "Entry",
     "describe_start",
+    "diff_of",
     "load",
     "path_for",
     "preview",
@@ -224,8 +225,12 @@ def preview(path: str | os.PathLike[str], entries: Mapping[str, Entry]) -> str:
     old, new = _merge(path, entries)
     if old == new:
         return ""
-    origin = str(path) if old else "/dev/null"
-    diff = difflib.unified_diff(_lines(old), _lines(new), origin, str(path))
+    return diff_of(old, new, str(path) if old else "/dev/null", str(path))
+
+
+def diff_of(old: str, new: str, origin: str, name: str) -> str:
+    """Return the unified diff between two texts, of files with these names."""
+    diff = difflib.unified_diff(_lines(old), _lines(new), origin, name)
     return "".join(
         line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in diff
     )
