@@ -507,6 +507,7 @@ SLOW = """
         return rate
 """
 SLOW_TEST = "(prog.f() - 3) ** 4"
+MOVING = "calls >= 6 and open('moving', 'w').close()"
 
 
 def test_keyboard_interrupt_from_the_program(project):
@@ -536,15 +537,14 @@ def test_keyboard_interrupt_while_the_suite_is_traced(prog):
 
 
 def test_a_real_sigint(project):
-    project.write("prog.py", SLOW.format("time.sleep(0.05); open('started', 'w').close()"))
+    project.write("prog.py", SLOW.format(f"time.sleep(0.05); {MOVING}"))
     project.write("test_it.py", TEST.format(SLOW_TEST))
     command = [sys.executable, "-m", "pytest", "--soft-fit", "--soft-optimizer=gradient-descent"]
     command += ["-p", "no:xdist", "-p", "no:hypothesispytest", "-p", "no:cacheprovider"]
     with subprocess.Popen(command, cwd=project.path, stdout=subprocess.PIPE, text=True) as process:
         deadline = time.monotonic() + 30
-        while not (project.path / "started").exists() and time.monotonic() < deadline:
+        while not (project.path / "moving").exists() and time.monotonic() < deadline:
             time.sleep(0.01)
-        time.sleep(0.4)
         process.send_signal(signal.SIGINT)
         output, _ = process.communicate(timeout=30)
     assert process.returncode == 2
@@ -554,7 +554,7 @@ def test_a_real_sigint(project):
 
 
 def test_a_real_sigint_to_workers(project):
-    project.write("prog.py", SLOW.format("time.sleep(0.05); open('started', 'w').close()"))
+    project.write("prog.py", SLOW.format(f"time.sleep(0.05); {MOVING}"))
     project.write("test_it.py", TEST.format(SLOW_TEST))
     command = [sys.executable, "-m", "pytest", "--soft-fit", "--soft-optimizer=gradient-descent"]
     command += ["-n", "2", "-p", "no:hypothesispytest", "-p", "no:cacheprovider"]
@@ -562,9 +562,8 @@ def test_a_real_sigint_to_workers(project):
         command, cwd=project.path, stdout=subprocess.PIPE, text=True, start_new_session=True
     ) as process:
         deadline = time.monotonic() + 30
-        while not (project.path / "started").exists() and time.monotonic() < deadline:
+        while not (project.path / "moving").exists() and time.monotonic() < deadline:
             time.sleep(0.01)
-        time.sleep(0.4)
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does
         output, _ = process.communicate(timeout=30)
     assert process.returncode == 2

@@ -449,7 +449,7 @@ def test_timeout(project):
             return (a - 3) ** 4
         """,
     )
-    result = project.fit("--soft-timeout=0.1", "--soft-optimizer=gradient-descent")
+    result = project.fit("--soft-timeout=0.4", "--soft-optimizer=gradient-descent")
     assert result.ret == 0
     result.stdout.fnmatch_lines(["fit * the time limit is reached"])
     assert 0 < project.value("a", "test_it") < 2.9  # to converge takes hundreds of evaluations
