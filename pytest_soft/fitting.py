@@ -17,6 +17,7 @@ from pytest_soft.fit import Fit
 from pytest_soft.goal import Goal
 from pytest_soft.journal import Journal
 from pytest_soft.keep import Keeping
+from pytest_soft.lock import Lock, LockedError
 from pytest_soft.optimizers import registered
 from pytest_soft.report.progress import Progress
 from pytest_soft.run import RUN
@@ -53,6 +54,18 @@ class Fitting:
 
     def _unseal(self) -> None:
         set_reader(self._before)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        """Keep other fits of the project out; workers are part of the fit of their controller."""
+        config = session.config
+        file = _in_cache(config, "fit.lock")
+        if file is None or not runs_tests(config) or hasattr(config, "workerinput"):
+            return
+        try:
+            config.add_cleanup(Lock(file).release)
+        except LockedError as error:
+            raise pytest.UsageError(str(error)) from None
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, Any, Any]:
@@ -120,7 +133,7 @@ class Fitting:
                 absolute_sigma=settings.absolute_sigma,
                 figures=drawn,
                 callback=_reporting(config, progress, curve),
-                journal=Journal(goal, partial(_checkpoint, config)),
+                journal=Journal(goal, partial(_in_cache, config, "checkpoint.npz")),
                 resume=settings.resume,
                 kfold=settings.kfold,
             )
@@ -176,11 +189,11 @@ def _reporting(
     return report
 
 
-def _checkpoint(config: pytest.Config) -> Path | None:
-    """Return the file of the checkpoint, in pytest's cache; None where there is no cache."""
+def _in_cache(config: pytest.Config, name: str) -> Path | None:
+    """Return the path of a file of ours in pytest's cache; None where there is no cache."""
     cache = getattr(config, "cache", None)
     try:
-        return None if cache is None else cache.mkdir("pytest-soft") / "checkpoint.npz"
+        return None if cache is None else cache.mkdir("pytest-soft") / name
     except OSError:
         return None
 

@@ -11,8 +11,10 @@ import io
 import math
 import os
 import stat
-from collections.abc import Collection, Mapping
-from contextlib import suppress
+import sys
+import time
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import EllipsisType
@@ -33,6 +35,9 @@ from softtape._store_format import (
 )
 from softtape.errors import StoreError
 
+if sys.platform != "win32":
+    import fcntl
+
 __all__ = [
     "Entry",
     "describe_start",
@@ -45,6 +50,7 @@ __all__ = [
     "update",
 ]
 
+_PATIENCE = 5.0  # seconds to wait for another process that writes
 _DIGEST_BITS = {"float64": 30, "float32": 12}  # of 53 and 24: far above last-bit differences
 
 
@@ -141,7 +147,8 @@ def update(path: str | os.PathLike[str], entries: Mapping[str, Entry]) -> bool:
     Entries that are not mentioned, and values that did not move, keep their bytes. When nothing
     moved, the file is not touched. A crash at any point leaves the old file or the new one, never
     a mixture. A symbolic link is written through. Of two processes that update one store at the
-    same time, each leaves a whole file, but the later one wins.
+    same time, the later one sees what the earlier one wrote, and keeps the entries it does not
+    mention (on Windows, and where folders cannot be locked, it may miss them).
 
     Parameters
     ----------
@@ -162,10 +169,11 @@ def update(path: str | os.PathLike[str], entries: Mapping[str, Entry]) -> bool:
         file is untouched.
     """
     path = Path(path)
-    old, new = _merge(path, entries)
-    if old == new:
-        return False
-    replace_file(path, new.encode("utf-8"))
+    with _alone_in(path.resolve().parent):
+        old, new = _merge(path, entries)
+        if old == new:
+            return False
+        replace_file(path, new.encode("utf-8"))
     return True
 
 
@@ -190,16 +198,17 @@ def remove(path: str | os.PathLike[str], names: Collection[str]) -> bool:
         The file is broken or read-only, or writing fails. It is untouched.
     """
     path = Path(path)
-    old = _read(path)
-    if old is None:
-        return False
-    document = parse(path, old, Literal)
-    _entries(path, document)
-    known = [name for name in names if document["params"].pop(name, None) is not None]
-    if known and document["params"]:
-        replace_file(path, render(document).encode("utf-8"))
-    elif known:
-        path.unlink()
+    with _alone_in(path.resolve().parent):
+        old = _read(path)
+        if old is None:
+            return False
+        document = parse(path, old, Literal)
+        _entries(path, document)
+        known = [name for name in names if document["params"].pop(name, None) is not None]
+        if known and document["params"]:
+            replace_file(path, render(document).encode("utf-8"))
+        elif known:
+            path.unlink()
     return bool(known)
 
 
@@ -361,6 +370,39 @@ def _round_bits(array: NDArray[np.float64], bits: int) -> NDArray[np.float64]:
 
 
 # --- writing ----------------------------------------------------------------------------------
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Keep other processes from changing the stores of a folder; what cannot be locked is not.
+
+    The system frees the lock of a process that is killed. One that is merely halted is not waited
+    for any longer than `_PATIENCE`: the file is replaced as a whole in any case.
+    """
+    if sys.platform == "win32":  # locks no folders
+        yield
+        return
+    descriptor = None
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        _lock(descriptor)  # some file systems have no locks
+    try:
+        yield
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def _lock(descriptor: int) -> None:
+    if sys.platform != "win32":
+        until = time.monotonic() + _PATIENCE
+        while time.monotonic() < until:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                time.sleep(0.005)
+            else:
+                return
 
 
 def replace_file(path: Path, content: bytes) -> None:
