@@ -25,6 +25,8 @@ __all__ = ["Share", "Single", "can_compile", "make_single"]
 
 Floats: TypeAlias = NDArray[np.float64]
 
+_Program: TypeAlias = fast.ScalarProgram | floats.ScalarProgram
+
 _NONE: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -190,7 +192,7 @@ class _ScalarSingle:
         self,
         graph: Graph,
         residuals: Callable[[], Graph | None],
-        program: Callable[[Graph], fast.ScalarProgram | floats.ScalarProgram],
+        program: Callable[[Graph], _Program],
         suits: Callable[[Graph], bool],
     ) -> None:
         self._graph = graph
@@ -200,13 +202,21 @@ class _ScalarSingle:
         self._suits = suits
 
     @cached_property
-    def _loss(self) -> fast.ScalarProgram | floats.ScalarProgram:
+    def _loss(self) -> _Program:
         return self._program(self._graph)
 
     @cached_property
-    def _residuals(self) -> fast.ScalarProgram | floats.ScalarProgram | None:
-        graph = self._residual_graph()
-        return self._program(graph) if graph is not None and self._suits(graph) else None
+    def _squares(self) -> _Program | None:
+        """What gives the loss and behind it the residuals, where these are on the same table."""
+        residuals = self._residual_graph()
+        if residuals is None or not self._suits(residuals):
+            return None
+        return self._program(
+            Graph(
+                residuals.nodes, (*self._graph.outputs[:1], *residuals.outputs), residuals.guards,
+                residuals.inputs, residuals.start,
+            )
+        )  # fmt: skip
 
     @cached_property
     def _by_numpy(self) -> _NumpySingle:
@@ -216,19 +226,25 @@ class _ScalarSingle:
         self, kind: Kind, inputs: Mapping[str, Any], weight: float, *, guarded: bool
     ) -> Share | None:
         if kind == "jacobian":
-            if self._residuals is None:
-                return self._by_numpy.share(kind, inputs, weight, guarded=guarded)
-            residuals = self._residuals.value(inputs, guarded=guarded)
-            if residuals is None:
-                return None
-            root = np.sqrt(weight)
-            matrix = self._residuals.jacobian() * root
-            rows = {key: matrix[:, i : i + 1] for i, key in enumerate(self._keys)}
-            return Share(np.zeros(1), residuals=residuals * root, rows=rows)
-        losses = self._loss.value(inputs, guarded=guarded)
-        if losses is None:
+            return self._rows(inputs, weight, guarded=guarded)
+        # what steps to least squares evaluates between them needs no table of its own
+        program = self.__dict__.get("_squares") or self._loss
+        if kind == "value":
+            losses = program.value(inputs, guarded=guarded)
+            return None if losses is None else Share(losses[:1])
+        made = program.gradient(inputs, guarded=guarded)
+        if made is None:
             return None
-        share = Share(losses)
-        if kind == "gradient":
-            share.gradient = {key: weight * g for key, g in self._loss.gradient().items()}
-        return share
+        gradient = {key: weight * g for key, g in made[1].items()}
+        return Share(made[0][:1], gradient=gradient)
+
+    def _rows(self, inputs: Mapping[str, Any], weight: float, *, guarded: bool) -> Share | None:
+        if self._squares is None:
+            return self._by_numpy.share("jacobian", inputs, weight, guarded=guarded)
+        made = self._squares.jacobian(inputs, guarded=guarded)
+        if made is None:
+            return None
+        root = np.sqrt(weight)
+        residuals, matrix = made[0][1:] * root, made[1][1:] * root
+        rows = {key: matrix[:, i : i + 1] for i, key in enumerate(self._keys)}
+        return Share(np.zeros(1), residuals=residuals, rows=rows)

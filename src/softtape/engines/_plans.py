@@ -24,8 +24,9 @@ from softtape.engines.scalar import CODES
 from softtape.ops import PRIMITIVES, Kind
 
 __all__ = [
-    "ADD", "COPY", "DIVIDE", "MULTIPLY", "NEGATE", "OVER", "QUOTIENT", "SQUARE", "SUBTRACT",
-    "TIMES", "TWICE", "depends", "list_instructions", "plan_cotangents", "plan_tangents",
+    "ADD", "COPY", "DIVIDE", "EXP", "MULTIPLY", "NEGATE", "NEGATIVE", "OVER", "POSITIVE",
+    "QUOTIENT", "SQUARE", "STORED", "SUBTRACT", "TIMES", "TWICE", "depends", "fixed_power",
+    "list_instructions", "plan_cotangents", "plan_tangents",
 ]  # fmt: skip
 
 _jit: Any = numba.njit(cache=True, error_model="numpy")
@@ -33,21 +34,21 @@ _inline: Any = numba.njit(error_model="numpy", forceinline=True)
 
 ADD, SUBTRACT, MULTIPLY = CODES["add"], CODES["subtract"], CODES["multiply"]
 DIVIDE, SQUARE = CODES["divide"], CODES["square"]
-_NEGATIVE, _EXP = CODES["negative"], CODES["exp"]
-_POSITIVE, _POWER, _FLOAT_POWER = CODES["positive"], CODES["power"], CODES["float_power"]
+NEGATIVE, EXP = CODES["negative"], CODES["exp"]
+POSITIVE, _POWER, _FLOAT_POWER = CODES["positive"], CODES["power"], CODES["float_power"]
 
 COPY, NEGATE, TIMES, OVER, QUOTIENT, TWICE = range(6)
 """Factors of a step: 1, -1, x, 1 / x, -y / x and 2 x."""
 
 _BINARY = np.array([False] * (FIXED_POWER + 1))
-_STORED = np.zeros(FIXED_POWER + 1, np.int64)
+STORED = np.zeros(FIXED_POWER + 1, np.int64)
 _SMOOTH = np.array([False] * (FIXED_POWER + 1))
 for _name, _code in CODES.items():
-    _STORED[_code] = SLOPES.get(_name, 0)
+    STORED[_code] = SLOPES.get(_name, 0)
     _SMOOTH[_code] = PRIMITIVES[_name].kind is not Kind.CONSTANT
     _BINARY[_code] = _code >= ADD
 _BINARY[FIXED_POWER] = _SMOOTH[FIXED_POWER] = True
-_STORED[FIXED_POWER] = 1
+STORED[FIXED_POWER] = 1
 
 
 @_jit
@@ -59,6 +60,12 @@ def depends(codes: Any, left: Any, right: Any, sources: Any, smooth: bool) -> An
         if code and (not smooth or _SMOOTH[code]):
             marked[i] |= marked[left[i]] or marked[right[i]]
     return marked
+
+
+@_inline
+def fixed_power(code: int, moves: bool) -> int:
+    """The code of a power, where its exponent does not move one without that slope."""
+    return FIXED_POWER if code in (_POWER, _FLOAT_POWER) and not moves else code
 
 
 @_jit
@@ -93,12 +100,11 @@ def list_instructions(
     for i in range(codes.size):
         code = codes[i]
         if chosen[i] and code != 0:
-            if code in (_POWER, _FLOAT_POWER) and not active[right[i]]:
-                code = FIXED_POWER
+            code = fixed_power(code, active[right[i]])
             made[k, 0], made[k, 1] = code, rows[i]
             made[k, 2], made[k, 3] = rows[left[i]], rows[right[i]]
             made[k, 4] = free
-            free += _STORED[code]
+            free += STORED[code]
             nodes[k] = i
             k += 1
     return made, nodes, free
@@ -108,9 +114,9 @@ def list_instructions(
 def _factor(instruction: Any, side: int) -> tuple[int, int, int]:
     """Kind and rows of the factor between a result and one of its operands."""
     code, out, a, b, slope = instruction
-    if code in (ADD, _POSITIVE) or (code == SUBTRACT and side == 0):
+    if code in (ADD, POSITIVE) or (code == SUBTRACT and side == 0):
         return COPY, a, a
-    if code in (SUBTRACT, _NEGATIVE):
+    if code in (SUBTRACT, NEGATIVE):
         return NEGATE, a, a
     if code == MULTIPLY:
         return TIMES, (b if side == 0 else a), a
@@ -118,7 +124,7 @@ def _factor(instruction: Any, side: int) -> tuple[int, int, int]:
         return (OVER if side == 0 else QUOTIENT), b, out
     if code == SQUARE:
         return TWICE, a, a
-    if code == _EXP:
+    if code == EXP:
         return TIMES, out, a
     return TIMES, slope + side, a
 

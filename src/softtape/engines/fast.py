@@ -2,9 +2,10 @@
 
 An ODE integrated by a Python loop is tens of thousands of scalar operations, each of which costs
 numpy a call. Here the graph becomes a list of instructions, and one kernel compiled by numba walks
-it (see :mod:`softtape.engines._interpreter`). Derivatives are swept along the same list, so no
-graph of derivatives is built: that would take longer than a whole fit. :class:`ScalarProgram` runs
-one case, :class:`softtape.engines.fast_lanes.LaneProgram` many.
+it (see :mod:`softtape.engines._interpreter`). Derivatives are swept along the same list, or carried
+beside the values (:mod:`softtape.engines._duals`), so no graph of derivatives is built: that would
+take longer than a whole fit. :class:`ScalarProgram` runs one case,
+:class:`softtape.engines.fast_lanes.LaneProgram` many.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from softtape.engines.scalar import CODES, ScalarLayout, scalar_layout
 from softtape.graph import Graph
 
-__all__ = ["Part", "ScalarProgram", "available", "without_simple_powers"]
+__all__ = ["Part", "ScalarProgram", "aligned", "available", "without_simple_powers"]
 
 Floats: TypeAlias = NDArray[np.float64]
 Mask: TypeAlias = NDArray[np.bool_]
@@ -153,6 +154,97 @@ class Part:
         return moved
 
 
+class _Rows:
+    """A graph on as few rows as it needs at a time: for values, and for values with tangents.
+
+    Parameters
+    ----------
+    layout
+        The graph.
+    codes
+        Its operations.
+    """
+
+    def __init__(self, layout: ScalarLayout, codes: NDArray[np.int16]) -> None:
+        """List the instructions."""
+        from softtape.engines import _duals, _interpreter, _plans
+
+        self._kernels, self._apply = _duals, _interpreter.APPLY
+        self._keys = list(layout.inputs)
+        numbers = np.array(list(layout.inputs.values()), np.int64)
+        edges, sources = (layout.left, layout.right), np.zeros(codes.size, bool)
+        sources[numbers] = True
+        active = _plans.depends(codes, *edges, sources, True)
+        kept = np.concatenate([layout.outputs, layout.guarded])
+        plan = _duals.plan_rows(codes, *edges, layout.values, numbers, active, kept)
+        self._instructions, self._constants, rows, count = plan
+        self._count: int = count
+        self._outputs, self._guarded = np.split(rows, [layout.outputs.size])
+        self._expected = layout.expected
+        self._lines = -(-(1 + len(self._keys)) // _duals.LANES)
+
+    @property
+    def has_values(self) -> bool:
+        """Whether there are not too many rows."""
+        return self._count > 0
+
+    @property
+    def has_tangents(self) -> bool:
+        """Whether there are so few inputs that a sweep would not be faster."""
+        return self.has_values and self._lines <= _MOST_LINES
+
+    def _started(self, width: int) -> Floats:
+        """Return the rows, with the constants in them, and the few numbers behind them."""
+        made = aligned(self._count * width + self._kernels.SPARE)
+        start = len(self._keys)
+        column = made[: self._count * width : width]
+        column[start : start + self._constants.size] = self._constants
+        return made
+
+    @cached_property
+    def _numbers(self) -> Floats:
+        return self._started(1)
+
+    @cached_property
+    def _duals(self) -> tuple[Floats, Floats]:
+        """The rows of dual numbers, shape (rows, numbers), and the memory they are in."""
+        width = self._lines * self._kernels.LANES
+        memory = self._started(width)
+        table = memory[: self._count * width].reshape(self._count, width)
+        n = len(self._keys)
+        table[:n, 1 : 1 + n] = np.eye(n)
+        return table, memory
+
+    def values(self, inputs: Mapping[str, Any], *, guarded: bool) -> Floats | None:
+        """Return the outputs, or None where a guard does not hold."""
+        v = self._numbers
+        for row, key in enumerate(self._keys):
+            v[row] = inputs[key]
+        self._kernels.run_numbers(self._apply, self._instructions, v)
+        if guarded and not _equal(v[self._guarded], self._expected):
+            return None
+        outputs: Floats = v[self._outputs]
+        return outputs
+
+    def tangents(
+        self, inputs: Mapping[str, Any], *, guarded: bool
+    ) -> tuple[Floats | None, Floats | None]:
+        """Return the outputs, or None where a guard does not hold, and their derivatives.
+
+        These are None where they are not finite: then a zero may have met an infinite slope, on
+        a branch not taken.
+        """
+        table, memory = self._duals
+        for row, key in enumerate(self._keys):
+            table[row, 0] = inputs[key]
+        self._kernels.run_duals(self._apply, self._instructions, memory, self._lines)
+        if guarded and not _equal(table[self._guarded, 0], self._expected):
+            return None, None
+        made = table[self._outputs]
+        moved = made[:, 1 : 1 + len(self._keys)]
+        return made[:, 0], moved if np.isfinite(moved).all() else None
+
+
 class ScalarProgram:
     """A graph of scalars made ready to run many times.
 
@@ -164,28 +256,73 @@ class ScalarProgram:
 
     def __init__(self, graph: Graph) -> None:
         """List the instructions."""
-        layout = scalar_layout(graph)
-        everything = np.ones(layout.codes.size, bool)
-        self._outputs = layout.outputs
-        self._guarded, self._expected = layout.guarded, layout.expected
-        codes = without_simple_powers(layout, ~everything)
-        self._part = Part(layout, codes, everything, layout.outputs)
+        layout = self._layout = scalar_layout(graph)
+        self._codes = without_simple_powers(layout, np.zeros(layout.codes.size, bool))
+        self._rows = _Rows(layout, self._codes)
+
+    @cached_property
+    def _part(self) -> Part:
+        everything = np.ones(self._codes.size, bool)
+        return Part(self._layout, self._codes, everything, self._layout.outputs)
 
     def value(self, inputs: Mapping[str, Any], *, guarded: bool = True) -> Floats | None:
         """Return the outputs, or None where a guard does not hold."""
+        if self._rows.has_values:
+            return self._rows.values(inputs, guarded=guarded)
         self._part.run(inputs)
-        values = self._part.values
-        if guarded and not np.array_equal(values[self._guarded], self._expected, equal_nan=True):
+        values, layout = self._part.values, self._layout
+        if guarded and not _equal(values[layout.guarded], layout.expected):
             return None
-        return values[self._outputs]
+        return values[layout.outputs]
 
-    def gradient(self) -> dict[str, float]:
-        """Return the derivative of the first output by each input, where `value` ran last."""
-        return self._part.gradient([1.0] + [0.0] * (self._outputs.size - 1))
+    def gradient(
+        self, inputs: Mapping[str, Any], *, guarded: bool = True
+    ) -> tuple[Floats, dict[str, float]] | None:
+        """Return the outputs and the derivative of the first by each input, or None as `value`."""
+        outputs, moved = self._moved(inputs, guarded)
+        if outputs is None:
+            return None
+        if moved is None:
+            return outputs, self._part.gradient([1.0] + [0.0] * (outputs.size - 1))
+        return outputs, dict(zip(self._layout.inputs, moved[0].tolist(), strict=True))
 
-    def jacobian(self) -> Floats:
-        """Return the derivatives of the outputs by the inputs, where `value` ran last.
+    def jacobian(
+        self, inputs: Mapping[str, Any], *, guarded: bool = True
+    ) -> tuple[Floats, Floats] | None:
+        """Return the outputs and their derivatives by the inputs, or None as `value`.
 
-        The shape is (outputs, inputs).
+        The shape of the derivatives is (outputs, inputs).
         """
-        return self._part.jacobian()
+        outputs, moved = self._moved(inputs, guarded)
+        if outputs is None:
+            return None
+        return outputs, self._part.jacobian() if moved is None else moved
+
+    def _moved(
+        self, inputs: Mapping[str, Any], guarded: bool
+    ) -> tuple[Floats | None, Floats | None]:
+        """Return the outputs and their derivatives; None for these where a sweep has to find them.
+
+        Then `_part` has run.
+        """
+        if self._rows.has_tangents:
+            outputs, moved = self._rows.tangents(inputs, guarded=guarded)
+        else:
+            outputs, moved = self.value(inputs, guarded=guarded), None
+        if moved is None and outputs is not None:
+            self._part.run(inputs)
+        return outputs, moved
+
+
+_MOST_LINES = 4  # up to 31 inputs
+
+
+def _equal(values: Floats, expected: Floats) -> bool:
+    return not expected.size or bool(np.array_equal(values, expected, equal_nan=True))
+
+
+def aligned(size: int) -> Floats:
+    """Return zeros that start where a cache line does, so that no vector straddles two."""
+    zeros = np.zeros(size + 7)
+    first = -zeros.ctypes.data % 64 // 8
+    return zeros[first : first + size]

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from softtape.engines.fast import Part, without_simple_powers
+from softtape.engines.fast import Part, aligned, without_simple_powers
 from softtape.engines.scalar import scalar_layout
 from softtape.engines.threads import in_threads
 from softtape.graph import Graph
@@ -238,7 +238,7 @@ class LaneProgram:
         workspace = self._workspaces[thread]
         room = workspace.get(name)
         if room is None:
-            made = _aligned(rows * self.width)
+            made = aligned(rows * self.width)
             room = workspace[name] = made, made.ctypes.data
         return room
 
@@ -294,13 +294,6 @@ class LaneProgram:
 
 
 _NOTHING: Floats = np.zeros((0, 0))
-
-
-def _aligned(size: int) -> Floats:
-    """Return zeros that start where a cache line does, so that no vector straddles two."""
-    zeros = np.zeros(size + 7)
-    first = -zeros.ctypes.data % 64 // 8
-    return zeros[first : first + size]
 
 
 def _lanes(rows: int, cases: int) -> int:

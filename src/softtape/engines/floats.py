@@ -162,15 +162,29 @@ class ScalarProgram:
             return None
         return np.array([v[o] for o in self._outputs], float)
 
-    # ---- derivatives, where `value` ran last
+    # ---- derivatives
 
-    def gradient(self) -> dict[str, float]:
-        """Return the derivative of the first output by each input."""
+    def gradient(
+        self, inputs: Mapping[str, Any], *, guarded: bool = True
+    ) -> tuple[NDArray[Any], dict[str, float]] | None:
+        """Return the outputs and the derivative of the first by each input, or None as `value`."""
+        outputs = self.value(inputs, guarded=guarded)
+        if outputs is None:
+            return None
         slopes = self._backward(self._outputs[0])
-        return {key: slope for (key, _), slope in zip(self._inputs, slopes, strict=True)}
+        return outputs, dict(zip((key for key, _ in self._inputs), slopes, strict=True))
 
-    def jacobian(self) -> NDArray[np.float64]:
-        """Return the derivatives of the outputs by the inputs, shape (outputs, inputs)."""
+    def jacobian(
+        self, inputs: Mapping[str, Any], *, guarded: bool = True
+    ) -> tuple[NDArray[Any], NDArray[np.float64]] | None:
+        """Return the outputs and their derivatives by the inputs, or None as `value`.
+
+        The shape of the derivatives is (outputs, inputs).
+        """
+        outputs = self.value(inputs, guarded=guarded)
+        return None if outputs is None else (outputs, self._matrix())
+
+    def _matrix(self) -> NDArray[np.float64]:
         outputs, numbers = self._outputs, [number for _, number in self._inputs]
         count = len(numbers)
         if len(outputs) < count:

@@ -5,7 +5,7 @@ import pytest
 
 from softtape import SoftError
 from softtape.choice import check_engine
-from softtape.engines import Program, fast
+from softtape.engines import Program, fast, floats
 from softtape.engines.scalar import CODES, suits
 from softtape.objective import Layout, Objective, Term
 from softtape.ops import PRIMITIVES, Kind
@@ -28,7 +28,8 @@ BINARY = {
 
 def record(program, **start):
     with Tape() as tape:
-        return tape.graph([program(*(tape.input(k, v) for k, v in start.items()))])
+        made = program(*(tape.input(k, v) for k, v in start.items()))
+        return tape.graph(made if isinstance(made, list) else [made])
 
 
 def lotka_volterra(a, b, d, g, x, y, steps=200):
@@ -64,9 +65,68 @@ def test_each_operation(name):
         np.testing.assert_allclose(compiled.losses, by_numpy.losses, rtol=1e-13)
         for key in start:
             assert compiled.gradient[key] == pytest.approx(by_numpy.gradient[key], rel=1e-12)
-        matrix = fast.ScalarProgram(graph)
-        matrix.value(inputs)
-        assert matrix.jacobian()[0] == pytest.approx(list(compiled.gradient.values()), rel=1e-12)
+        outputs, matrix = fast.ScalarProgram(graph).jacobian(inputs)
+        assert outputs[0] == compiled.losses[0]
+        assert matrix[0] == pytest.approx(list(compiled.gradient.values()), rel=1e-12)
+
+
+@needs_numba
+@pytest.mark.parametrize("count", [1, 7, 8, 20, 40])
+def test_derivatives_of_few_inputs_and_of_many(count):
+    names = [f"p{i}" for i in range(count)]
+    start = {name: 0.1 * i + 0.2 for i, name in enumerate(names)}
+
+    def program(*p):
+        x = 1.0
+        for i in range(60):
+            y = np.sin(x * p[i % count]) - p[i * i % count] / (1.5 + x**2)
+            x = 0.5 * x + 0.1 * np.exp(-y * y) * np.hypot(p[i // 2 % count], 0.3) - 0.1 * (-y)
+        return [x, x * p[0], 3.0 * p[-1]]
+
+    graph = record(program, **start)
+    inputs = {k: np.float64(1.1 * v) for k, v in start.items()}
+    ours, theirs = fast.ScalarProgram(graph), floats.ScalarProgram(graph)
+    assert ours._rows.has_tangents == (count < 32)
+    outputs, matrix = theirs.jacobian(inputs)
+    for made in (ours.jacobian(inputs), ours.jacobian(inputs)):  # rows are used again
+        np.testing.assert_allclose(made[0], outputs, rtol=1e-12)
+        np.testing.assert_allclose(made[1], matrix, rtol=1e-11, atol=1e-13)
+    np.testing.assert_array_equal(ours.value(inputs), ours.gradient(inputs)[0])
+    gradient = list(ours.gradient(inputs)[1].values())
+    np.testing.assert_allclose(gradient, matrix[0], rtol=1e-11, atol=1e-13)
+
+
+@needs_numba
+def test_a_derivative_of_zero_stops_at_an_infinite_slope():
+    graph = record(lambda x, y: 0.0 * np.sqrt(x) + x * y, x=0.5, y=3.0)
+    program = fast.ScalarProgram(graph)
+    for x in (0.5, 0.0):
+        inputs = {"x": x, "y": 3.0}
+        assert program.gradient(inputs) == ([3.0 * x], {"x": 3.0, "y": x})
+        assert program.jacobian(inputs)[1].tolist() == [[3.0, x]]
+
+
+@needs_numba
+def test_constants_are_told_apart_by_their_bits():
+    def program(x):
+        return [x + c for c in [0.0, -0.0, *np.arange(300.0), 1.5, 0.0]] + [-0.0 * x, 0.0 * x]
+
+    graph = record(program, x=1.0)
+    for x in (-0.0, 2.0):
+        ours, theirs = (made.ScalarProgram(graph).value({"x": x}) for made in (fast, floats))
+        np.testing.assert_array_equal(ours, theirs)
+        np.testing.assert_array_equal(np.signbit(ours), np.signbit(theirs))
+
+
+@needs_numba
+def test_a_graph_that_needs_too_many_rows_at_a_time_is_swept():
+    graph = record(lambda x: [x * (0.5 + i) for i in range(70_000)], x=1.5)
+    program = fast.ScalarProgram(graph)
+    assert not program._rows.has_values
+    slopes = 0.5 + np.arange(70_000.0)
+    np.testing.assert_array_equal(program.value({"x": 2.0}), 2.0 * slopes)
+    np.testing.assert_array_equal(program.jacobian({"x": 2.0})[1][:, 0], slopes)
+    assert program.gradient({"x": 2.0})[1] == {"x": 0.5}
 
 
 def test_codes_are_operations_with_rules():
@@ -150,3 +210,17 @@ def test_an_engine_that_is_missing_is_named(monkeypatch):
     with pytest.raises(SoftError, match=r"pip install 'pytest-soft\[fast\]'"):
         check_engine("numba")
     check_engine("auto")
+
+
+@needs_numba
+def test_a_slope_by_what_does_not_move_is_not_looked_at():
+    def loss(x):  # the residual of the sum's start is the square root of zero
+        return 0.0 + (x - 2.5) ** 2
+
+    single = make_single(record(loss, x=1.0), compiled=True)
+    share = single.share("jacobian", {"x": 1.5}, 1.0, guarded=True)
+    assert share.residuals.tolist() == [0.0, -1.0]
+    assert share.rows["x"].tolist() == [[0.0], [1.0]]
+    assert "_part" not in single._squares.__dict__
+    assert single.share("value", {"x": 2.0}, 1.0, guarded=True).losses == [0.25]
+    assert "_loss" not in single.__dict__
