@@ -6,6 +6,7 @@ import sys
 from typing import Literal, TypeAlias
 
 from softtape.engines import fast
+from softtape.engines.cached import kernels_cached
 from softtape.errors import SoftError
 
 __all__ = ["ENGINES", "EngineChoice", "Kind", "check_engine"]
@@ -16,6 +17,7 @@ ENGINES = ("auto", "numpy", "numba")
 
 # Seconds, on the machine of docs/benchmarks.md; only their proportions matter.
 _PRICE = 0.4  # to import numba and load the compiled kernels from its cache
+_COMPILING = 20.0  # the first time they are compiled, which takes 10 to 30
 _SWEEPS = {"value": 1, "gradient": 3, "jacobian": 3}  # numpy's operations per node of the graph
 _CALL, _LANE = 0.15e-6, 0.7e-9  # that numba saves with each of them, and for each case
 _ENTRY = 3e-6  # that calling a compiled kernel takes longer than calling numpy's program
@@ -32,7 +34,8 @@ class EngineChoice:
     than twice what the best choice in hindsight would have cost.
 
     The rent is reckoned from counts (nodes, cases, evaluations) and never from a clock: the
-    engines differ in the last bits, and the same run has to store the same bytes.
+    engines differ in the last bits, and the same run has to store the same bytes. The price
+    is that of the machine as it is: a cache without the kernels makes it fifty times as high.
 
     Parameters
     ----------
@@ -83,7 +86,10 @@ class EngineChoice:
                 each += _BUILD if cases > 1 else _TABLE
             self._paid += max(0.0, _SWEEPS[kind] * nodes * each - _ENTRY)
             if self._paid >= _PRICE:
-                self.settled = True
+                price = _PRICE
+                if not kernels_cached(kind, lanes=cases > 1):
+                    price += _COMPILING
+                self.settled = True if self._paid >= price else None
         return self.settled is True
 
 

@@ -5,28 +5,30 @@ import sys
 import numpy as np
 import pytest
 
+from softtape import choice
 from softtape.choice import EngineChoice
 from softtape.engines import fast
 
 
 @pytest.fixture
 def fresh(monkeypatch):
-    """As if numba were installed, and nothing imported yet."""
+    """As if numba were installed, its cache warm, and nothing imported yet."""
     monkeypatch.setattr(fast, "available", lambda: True)
+    monkeypatch.setattr(choice, "kernels_cached", lambda kind, *, lanes: True)
     monkeypatch.delitem(sys.modules, "softtape.engines._interpreter", raising=False)
 
 
-def evaluations(choice, kind="gradient", nodes=8, cases=200):
+def evaluations(made, kind="gradient", nodes=8, cases=200):
     """How many evaluations numpy gets before numba takes over, up to a million."""
     for count in range(1_000_000):
-        if choice.compiled(kind, nodes, cases, built=count > 0):
+        if made.compiled(kind, nodes, cases, built=count > 0):
             return count
     return np.inf
 
 
 def test_a_short_fit_never_waits_for_an_import(fresh):
-    choice = EngineChoice("auto")
-    assert not any(choice.compiled("gradient", 8, 200, built=k > 0) for k in range(300))
+    made = EngineChoice("auto")
+    assert not any(made.compiled("gradient", 8, 200, built=k > 0) for k in range(300))
 
 
 def test_a_long_tape_is_compiled_at_once(fresh):
@@ -48,6 +50,20 @@ def test_two_hundred_cases_change_after_tens_of_thousands_of_evaluations(fresh):
 def test_larger_suites_change_sooner(fresh):
     counts = [evaluations(EngineChoice("auto"), cases=n) for n in (10**3, 10**5, 10**6)]
     assert np.inf > counts[0] > counts[1] > counts[2] > 0
+
+
+def test_a_cold_cache_counts_as_the_compilation_it_takes(fresh, monkeypatch):
+    warm = [evaluations(EngineChoice("auto"), cases=10**5)]
+    warm.append(evaluations(EngineChoice("auto"), "jacobian", nodes=62_507, cases=1))
+    asked = []
+    monkeypatch.setattr(
+        choice, "kernels_cached", lambda kind, *, lanes: asked.append((kind, lanes))
+    )
+    cold = [evaluations(EngineChoice("auto"), cases=10**5)]
+    cold.append(evaluations(EngineChoice("auto"), "jacobian", nodes=62_507, cases=1))
+    assert cold[0] > 40 * warm[0]
+    assert cold[1] > 40 > warm[1]
+    assert {*asked} == {("gradient", True), ("jacobian", False)}
 
 
 def test_groups_pay_together(fresh):
