@@ -218,7 +218,12 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """Let the exit status say what the verdict says."""
     if hasattr(session.config, "workerinput"):
         return  # only the controller sees all tests
-    verdict = session.config.stash[RUN].verdict()
+    run = session.config.stash[RUN]
+    if run.settings.ratchet is not None or run.fit is not None:
+        from pytest_soft.ratchet import ratchet
+
+        ratchet(run, session.config.rootpath)
+    verdict = run.verdict()
     quiet = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
     if verdict is None:
         return
@@ -227,7 +232,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if reports_wanted(session.config):
         from pytest_soft.report.files import write_reports
 
-        write_reports(session, session.config.stash[RUN], verdict)
+        write_reports(session, run, verdict)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

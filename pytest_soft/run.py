@@ -30,6 +30,8 @@ class Run:
         What the check measured, by test id.
     fit
         What the fit has to say, if there was one.
+    problems
+        What else fails the run, in words.
     record
         Takes what the test returned that is being traced; None while tests are checked.
     """
@@ -40,6 +42,7 @@ class Run:
         self.options: dict[str, Options] = {}
         self.tests: dict[str, TestLoss] = {}
         self.fit: FitSummary | None = None
+        self.problems: list[str] = []
         self.record: Callable[[object], object] | None = None
 
     def verdict(self) -> Verdict | None:
@@ -48,15 +51,17 @@ class Run:
             return None
         from pytest_soft.verdict import judge
 
+        troubles = self.fit.troubles if self.fit else ()
         return judge(
             self.tests,
             threshold=self.settings.threshold,
             asked=self.settings.asked,
-            fit_failures=tuple(t.title for t in self.fit.troubles) if self.fit else (),
+            fit_failures=(*(t.title for t in troubles), *self.problems),
             gap=self.settings.gap,
             mean_threshold=self.settings.mean_threshold,
             worst_threshold=self.settings.worst_threshold,
             suite_thresholds=self.settings.suite_thresholds,
+            ratchet=self.settings.ratchet,
             folds=self.fit.folds if self.fit else (),
         )
 

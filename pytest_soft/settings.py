@@ -23,6 +23,11 @@ _NAMES = {
     "threshold": ("float", "LOSS", "the total loss to reach, and to keep to in a check"),
     "mean_threshold": ("float", "LOSS", "most that the mean loss of a case may be"),
     "worst_threshold": ("float", "LOSS", "most that the loss of any test may be"),
+    "ratchet": (
+        "string",
+        "PERCENT",
+        "most by which a test or suite may be worse than at the last fit, such as 5%%",
+    ),
     "optimizer": (
         "string",
         "NAME",
@@ -79,6 +84,8 @@ class Settings(NamedTuple):
         Limit on the loss of every test, or None.
     suite_thresholds
         Limits on the sums of named suites, by name.
+    ratchet
+        By which part of it a loss may be above that of the last fit, or None.
     optimizer
         Name of an optimizer, or ``auto``.
     engine
@@ -118,6 +125,7 @@ class Settings(NamedTuple):
     mean_threshold: float | None
     worst_threshold: float | None
     suite_thresholds: Mapping[str, float]
+    ratchet: float | None
     optimizer: str
     engine: str
     max_steps: int | None
@@ -151,7 +159,7 @@ class Settings(NamedTuple):
         given = {name: config.getoption(f"soft_{name}") for name in _NAMES}
         reports = any(config.getoption(f"soft_{name}") for name in _REPORTS)
         fit = bool(config.getoption("soft_fit"))
-        limits = any(given[name] is not None for name in _LIMITS)
+        limits = any(given[name] is not None for name in (*_LIMITS, "ratchet"))
         asked = (fit or limits or reports) and runs_tests(config)
         if given["kfold"] is not None and not fit:
             raise pytest.UsageError("--soft-kfold needs --soft-fit: a check fits nothing")
@@ -170,6 +178,7 @@ class Settings(NamedTuple):
             mean_threshold=given["mean_threshold"],
             worst_threshold=given["worst_threshold"],
             suite_thresholds=_suites(config),
+            ratchet=_part(given["ratchet"]),
             optimizer=given["optimizer"] or "auto",
             engine=given["engine"] or "auto",
             max_steps=given["max_steps"],
@@ -259,6 +268,20 @@ def _optimizers(config: pytest.Config, asked: str) -> tuple[str, ...]:
         return _OPTIMIZERS
     given = config.hook.pytest_soft_optimizers(config=config)
     return *_OPTIMIZERS, *(name for names in given if isinstance(names, dict) for name in names)
+
+
+def _part(percent: str | None) -> float | None:
+    """Return the part of 1 that a text such as ``5%`` names."""
+    if percent is None:
+        return None
+    number, sign, _ = percent.strip().partition("%")
+    try:
+        part = float(number) / 100 if percent.strip() == number + sign and sign else math.nan
+    except ValueError:
+        part = math.nan
+    if not 0 <= part < math.inf:
+        raise pytest.UsageError(f"soft_ratchet is {percent!r}: it takes a percentage, such as 5%")
+    return part
 
 
 def _suites(config: pytest.Config) -> dict[str, float]:

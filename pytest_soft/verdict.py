@@ -10,7 +10,14 @@ from math import fsum
 from types import MappingProxyType
 from typing import NamedTuple
 
-__all__ = ["Sides", "Suite", "TestLoss", "Verdict", "judge", "pooled"]
+__all__ = ["NOISE", "Sides", "Suite", "TestLoss", "Verdict", "judge", "most_allowed", "pooled"]
+
+NOISE = 1e-12
+"""The most that rounding leaves of a loss that is 0.
+
+A distance between numbers up to 1000 is off by 1e-13 at a rounding each, its square by less.
+"""
+_ROUNDING = 1e-6  # relative: of long computations, and of differences of large numbers
 
 
 class TestLoss(NamedTuple):
@@ -38,6 +45,8 @@ class TestLoss(NamedTuple):
         Whether fits leave it out: shown beside the others, but no part of the total.
     suite
         The named suite it belongs to, or None.
+    last
+        Its loss at the last fit, rounded up; None where that is not known.
     """
 
     loss: float | None
@@ -49,6 +58,7 @@ class TestLoss(NamedTuple):
     holds: bool | None = None
     held_out: bool = False
     suite: str | None = None
+    last: float | None = None
 
     @property
     def failed(self) -> bool:
@@ -160,6 +170,8 @@ class Verdict(NamedTuple):
         The fitted tests beside those held out; None where there are none of either.
     gap
         The limit on their gap, or None.
+    ratchet
+        By which part of it a loss may be above that of the last fit, or None for no such limit.
     """
 
     passed: bool
@@ -171,6 +183,15 @@ class Verdict(NamedTuple):
     worst_threshold: float | None = None
     sides: Sides | None = None
     gap: float | None = None
+    ratchet: float | None = None
+
+
+def most_allowed(last: float, ratchet: float) -> float:
+    """Return the most that a loss may be which was ``last`` at the last fit.
+
+    Other processors round otherwise: that is no reason to fail, nor is ``NOISE``.
+    """
+    return last + max((ratchet + _ROUNDING) * abs(last), NOISE)
 
 
 def judge(
@@ -184,6 +205,7 @@ def judge(
     mean_threshold: float | None = None,
     worst_threshold: float | None = None,
     suite_thresholds: Mapping[str, float] = MappingProxyType({}),
+    ratchet: float | None = None,
 ) -> Verdict:
     """Return the verdict on a run.
 
@@ -209,6 +231,8 @@ def judge(
         The limit on the loss of every single test, without its weight.
     suite_thresholds
         The limits on the sums of named suites.
+    ratchet
+        By which part of it the loss of a test or suite may be above that of the last fit.
     """
     counted = {name: test for name, test in tests.items() if test.counts}
     fitted = [test for test in counted.values() if not test.held_out]
@@ -232,6 +256,8 @@ def judge(
         reasons.append(f"{_count(errors, 'test')} failed for another reason than the loss")
     suites = _suites(fitted, suite_thresholds)
     reasons += _above(fitted, total, threshold, mean_threshold, worst_threshold, suites)
+    if ratchet is not None:
+        reasons += _worse(counted, ratchet)
     sides = _sides(fitted, [test for test in counted.values() if test.held_out])
     for whose, found in (("tests", sides), ("folds", pooled(folds))):
         if gap is not None and found is not None and not found.gap <= gap:
@@ -249,6 +275,7 @@ def judge(
         worst_threshold,
         sides,
         gap,
+        ratchet,
     )
 
 
@@ -277,6 +304,37 @@ def _above(
             yield (
                 f"the suite {suite.name} has a total loss of {suite.total:.6g}, above its "
                 f"threshold {suite.threshold:.6g}"
+            )
+
+
+def _worse(counted: Mapping[str, TestLoss], ratchet: float) -> Iterator[str]:
+    """Yield what is worse than at the last fit by more than the ratchet allows."""
+    known = [
+        (name, test, test.loss, test.last)
+        for name, test in counted.items()
+        if test.loss is not None and test.last is not None
+    ]
+    limit = f"{100 * ratchet:.6g} %"
+    if not known and any(test.loss is not None for test in counted.values()):
+        yield "no loss of a last fit is known: pytest --soft-fit with soft_ratchet keeps them"
+    worse = [
+        (now - last, name, now, last)
+        for name, _, now, last in known
+        if not now <= most_allowed(last, ratchet)
+    ]
+    if worse:
+        _, name, now, last = max(worse)
+        yield (
+            f"{_count(len(worse), 'test')} more than {limit} worse than at the last fit, above "
+            f"all {name}: {now:.6g}, it was {last:.6g}"
+        )
+    for suite in sorted({test.suite for _, test, _, _ in known if test.suite is not None}):
+        mine = [(t.weight * now, t.weight * last) for _, t, now, last in known if t.suite == suite]
+        now, last = (_sum(list(losses)) for losses in zip(*mine, strict=True))
+        if not now <= most_allowed(last, ratchet):
+            yield (
+                f"the suite {suite} is more than {limit} worse than at the last fit: {now:.6g}, "
+                f"it was {last:.6g}"
             )
 
 

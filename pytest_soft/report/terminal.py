@@ -134,6 +134,7 @@ def _headline(verdict: Verdict, tests: Mapping[str, TestLoss], fit: FitSummary |
 def _unlimited(verdict: Verdict, tests: Mapping[str, TestLoss]) -> bool:
     """Whether no loss, however high, would fail this run."""
     limits = [verdict.threshold, verdict.mean_threshold, verdict.worst_threshold, verdict.gap]
+    limits.append(verdict.ratchet)
     limits += [suite.threshold for suite in verdict.suites]
     limited = any(limit is not None for limit in limits) or any(
         t.threshold is not None or t.holds is not None for t in tests.values()
@@ -320,6 +321,12 @@ def _doubts(
         yield f"{'':9}{text}", _YELLOW
     if verdict.gap is not None and verdict.sides is None and pooled(folds) is None:
         yield "note     nothing was held out, so soft_gap was not checked", _YELLOW
+    unknown = [name for name, t in counted if t.last is None]
+    if verdict.ratchet is not None and 0 < len(unknown) < len(counted):
+        text = (
+            f"{_count(len(unknown), 'test')} not yet fitted with soft_ratchet, and not held by it"
+        )
+        yield f"note     {text}, such as {unknown[0]}", _YELLOW
     if _unlimited(verdict, tests):
         text = "no threshold, so no loss fails this run: set soft_threshold in the ini file"
         yield f"note     {text} (pyproject.toml, pytest.ini), or @soft_test(threshold=...)", _YELLOW

@@ -44,13 +44,22 @@ KINDS = {
         ["-o", "soft_suite_thresholds=cases = 13.9"],
         ["-o", "soft_suite_thresholds=cases = 14.1"],
     ),
+    "ratchet": (["--soft-ratchet=5%"], ["--soft-ratchet=30%"]),
     "asserts": ({"tolerance": 0.5}, {"tolerance": 1.5}),
     "fit": (["--soft-fit", "--soft-max-steps=0", "--soft-threshold=1e-9"], ["--soft-fit"]),
     "none": ({}, {}),
 }
 
 
+# what the tests had at the last fit: test_cases[3] has become 9, 20 % more
+LAST = """
+{"format": "pytest-soft losses", "version": 1, "losses":
+ {"test_own": 1.0, "test_cases": {"1": 1.0, "2": 4.0, "3": 7.5}}}
+"""
+
+
 def write(project, own=None, target=2.0, tolerance=10.0):
+    project.write("test_it.soft-losses.json", LAST)
     project.write("test_it.py", PROGRAM.format(own=own, target=target, tolerance=tolerance))
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from pytest_soft.verdict import Sides, TestLoss, judge
 
+WORSE = "{} more than 5 % worse than at the last fit, above all {}"
 OTHER_REASON = "1 test failed for another reason than the loss"
 
 
@@ -61,6 +62,39 @@ def loss(value, **options):
         ({"a": loss(5.0)}, {"gap": 0.0}, 5.0, ()),
         ({"a": loss(5.0)}, {"gap": 0.0, "folds": FOLDS}, 5.0,
          ("the mean loss of folds held out is 0.3 above the fitted one: the limit is 0",)),
+        # the ratchet: what each test had at the last fit
+        ({"a": loss(1.05, last=1.0)}, {"ratchet": 0.05}, 1.05, ()),
+        ({"a": loss(1.06, last=1.0, weight=2)}, {"ratchet": 0.05}, 2.12,
+         (WORSE.format("1 test", "a: 1.06, it was 1"),)),
+        ({"a": loss(2.0, last=1.0), "b": loss(9.0, last=1.0), "c": loss(1.0, last=1.0)},
+         {"ratchet": 0.05}, 12.0, (WORSE.format("2 tests", "b: 9, it was 1"),)),
+        ({"a": loss(9.0, last=1.0)}, {}, 9.0, ()),
+        ({"a": loss(1.0 + 1e-9, last=1.0)}, {"ratchet": 0.0}, 1.0 + 1e-9, ()),
+        ({"a": loss(1.0 + 1e-5, last=1.0)}, {"ratchet": 0.0}, 1.0 + 1e-5,
+         ("1 test more than 0 % worse than at the last fit, above all a: 1.00001, it was 1",)),
+        ({"a": loss(-0.8, last=-1.0)}, {"ratchet": 0.2}, -0.8, ()),
+        ({"a": loss(-0.7, last=-1.0)}, {"ratchet": 0.05}, -0.7,
+         (WORSE.format("1 test", "a: -0.7, it was -1"),)),
+        # rounding makes no exact fit worse, what is above it does
+        ({"a": loss(1e-13, last=0.0)}, {"ratchet": 0.05}, 1e-13, ()),
+        ({"a": loss(1e-9, last=0.0)}, {"ratchet": 0.05}, 1e-9,
+         (WORSE.format("1 test", "a: 1e-09, it was 0"),)),
+        # suites, by the tests whose loss at the last fit is known; held out ones by themselves
+        ({"a": loss(2.0, last=1.0, suite="s"), "b": loss(1.0, last=2.0, suite="s")},
+         {"ratchet": 0.05}, 3.0, (WORSE.format("1 test", "a: 2, it was 1"),)),
+        ({"a": loss(2.0, last=1.0, suite="s", weight=3), "b": loss(9.0, suite="s")},
+         {"ratchet": 0.05}, 15.0,
+         (WORSE.format("1 test", "a: 2, it was 1"),
+          "the suite s is more than 5 % worse than at the last fit: 6, it was 3")),
+        ({"a": loss(2.0, last=1.0, held_out=True), "b": loss(1.0)}, {"ratchet": 0.05}, 1.0,
+         (WORSE.format("1 test", "a: 2, it was 1"),)),
+        # none that was fitted before: nothing was held to anything
+        ({"a": loss(1.0)}, {"ratchet": 0.05}, 1.0,
+         ("no loss of a last fit is known: pytest --soft-fit with soft_ratchet keeps them",)),
+        ({"a": loss(1.0), "b": loss(1.0, last=1.0)}, {"ratchet": 0.05}, 2.0, ()),
+        ({"a": loss(None, last=1.0)}, {"ratchet": 0.05}, None, ("1 test gave no loss",)),
+        ({"a": loss(9.0, last=1.0, counts=False), "b": loss(1.0, last=1.0)}, {"ratchet": 0}, 1.0,
+         ()),
         # expected failures do not count
         ({"a": loss(9.0, counts=False), "b": loss(1.0)}, {"threshold": 1}, 1.0, ()),
         ({"a": loss(None, counts=False), "b": loss(1.0)}, {}, 1.0, ()),
