@@ -7,6 +7,7 @@ neither numpy nor softtape, nor what else only a run with soft tests needs.
 from __future__ import annotations
 
 from collections.abc import Generator
+from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
@@ -52,6 +53,14 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     run = config.stash[RUN] = Run(Settings.of(config))
     config.pluginmanager.register(_Collector(run), "soft-losses")
+    if reports_wanted(config):
+        from pytest_soft.current import Current
+
+        config.pluginmanager.register(Current(), "soft-params")
+    if config.getoption("soft_compare") is not None and not hasattr(config, "workerinput"):
+        from pytest_soft.compare import read_report
+
+        run.earlier = read_report(Path(config.getoption("soft_compare")))
     if run.settings.fit:
         _register_fitting(config)  # where the plugin was loaded too late to do so before
 
@@ -251,3 +260,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     lines = summary_lines(verdict, run.tests, run.fit, verbosity=verbosity, width=width)
     for line, markup in lines:
         terminalreporter.write_line(line, **markup)
+    if run.comparison is not None:
+        from pytest_soft.report.comparison import comparison_lines
+
+        lines = comparison_lines(run.comparison, verbosity=verbosity, width=width)
+        for line, markup in lines:
+            terminalreporter.write_line(line, **markup)

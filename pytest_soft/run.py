@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from pytest_soft.collect import Options
     from pytest_soft.settings import Settings
@@ -32,6 +32,12 @@ class Run:
         What the fit has to say, if there was one.
     problems
         What else fails the run, in words.
+    params
+        File, name, shape and value of each Param that was checked, where reports are wanted.
+    earlier
+        The report of the run to compare this one with, if there is one.
+    comparison
+        What changed since, once that is known.
     record
         Takes what the test returned that is being traced; None while tests are checked.
     """
@@ -43,6 +49,9 @@ class Run:
         self.tests: dict[str, TestLoss] = {}
         self.fit: FitSummary | None = None
         self.problems: list[str] = []
+        self.params: list[dict[str, Any]] = []
+        self.earlier: Mapping[str, Any] | None = None
+        self.comparison: dict[str, Any] | None = None
         self.record: Callable[[object], object] | None = None
 
     def verdict(self) -> Verdict | None:

@@ -53,6 +53,7 @@ _NAMES = {
 _REPORTS = {
     "json": "the verdict, the losses and the fit, as data (docs/report.schema.json)",
     "html": "the same as a page for people, with figures; it needs no network",
+    "compare": "show what changed since the run whose --soft-json=FILE this is",
 }
 STEP_SUMMARY = "GITHUB_STEP_SUMMARY"
 """The variable that names the file from which GitHub Actions takes the summary of a step."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pytest_soft.summary import FitSummary
@@ -21,6 +21,7 @@ def run_data(
     fit: FitSummary | None,
     *,
     exit_status: int,
+    params: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """Return dicts, lists, texts, truths and finite numbers, as ``report.schema.json`` has them.
 
@@ -34,6 +35,8 @@ def run_data(
         What the fit has to say, if there was one.
     exit_status
         What pytest tells the shell.
+    params
+        File, name, shape and value of each Param that was checked.
     """
     data = {
         "format": FORMAT,
@@ -45,7 +48,9 @@ def run_data(
             "sides": verdict.sides and verdict.sides._asdict(),
         },
         "tests": [_test(name, test) for name, test in sorted(tests.items())],
+        "params": params,
         "fit": None if fit is None else fit.to_dict(),
+        "comparison": None,
     }
     return {key: _finite(value) for key, value in data.items()}
 

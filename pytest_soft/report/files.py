@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from pytest_soft.compare import compare
 from pytest_soft.report.data import run_data
 from pytest_soft.report.html import page
 from pytest_soft.report.junit import add_to_junit
@@ -40,7 +41,10 @@ def write_reports(session: pytest.Session, run: Run, verdict: Verdict) -> None:
     verdict
         What was decided.
     """
-    data = run_data(verdict, run.tests, run.fit, exit_status=session.exitstatus)
+    data = run_data(verdict, run.tests, run.fit, exit_status=session.exitstatus, params=run.params)
+    if run.earlier is not None:
+        file = session.config.getoption("soft_compare")
+        run.comparison = data["comparison"] = {"file": file, **compare(run.earlier, data)}
     add_to_junit(session.config, data)
     for name, render in _FORMATS.items():
         path = session.config.getoption(f"soft_{name}")

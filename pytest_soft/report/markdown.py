@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from pytest_soft.report.comparison import counts, moved_by
+
 __all__ = ["markdown"]
 
 _WORST = 10
@@ -19,7 +21,8 @@ def markdown(data: Mapping[str, Any]) -> str:
     data
         What :func:`pytest_soft.report.data.run_data` returns.
     """
-    return "\n".join([*_headline(data), *_params(data), *_worst(data), *_notes(data)]) + "\n"
+    parts = (_headline, _params, _worst, _since, _notes)
+    return "\n".join(line for part in parts for line in part(data)) + "\n"
 
 
 def _headline(data: Mapping[str, Any]) -> Iterator[str]:
@@ -68,6 +71,28 @@ def _worst(data: Mapping[str, Any]) -> Iterator[str]:
             [[test["id"], _number(test["weight"] * test["loss"])] for test in tests[:_WORST]],
             len(tests),
         )
+
+
+def _since(data: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what changed since the run that this one is compared with."""
+    found = data["comparison"]
+    if found is None:
+        return
+    yield f"#### Since {_escaped(found['file'])}: {counts(found)}"
+    yield ""
+    if found["params"]:
+        rows = [
+            [p["name"], _number(p["before"]), _number(p["after"]), moved_by(p)]
+            for p in found["params"][:_MOST]
+        ]
+        yield from _table(["Param", "there", "here", "moved"], rows, len(found["params"]))
+    tests = found["tests"]
+    if tests:
+        rows = [
+            [t["id"], *(_number(t[key], 4) for key in ("before", "after", "change"))]
+            for t in tests[:_WORST]
+        ]
+        yield from _table(["worst changes", "there", "here", "change"], rows, len(tests))
 
 
 def _notes(data: Mapping[str, Any]) -> Iterator[str]:
