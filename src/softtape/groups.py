@@ -88,7 +88,9 @@ class Case:
         """Return what it contributes when it is run alone."""
         if self._single is None or compiled != self._compiled:
             residuals = partial(self.template.residuals_with, self.constants, self.start)
-            self._single = make_single(self.graph, residuals, compiled=compiled)
+            self._single = make_single(
+                self.graph, residuals, compiled=compiled, searched=self.template.searched
+            )
             self._compiled = compiled
         share = self._single.share(kind, inputs, self.weight, guarded=guarded)
         return Share(np.full(1, np.nan), np.zeros(1, bool)) if share is None else share
@@ -159,10 +161,10 @@ class Group:
     def _needs_met(self, needs: Mapping[int, Needs]) -> bool:
         numbers = Recording.of(self._template.graph.nodes).constant_numbers
         places = np.searchsorted(numbers, list(needs)).tolist()
-        return all(
-            need.met_by([case.constants[place] for case in self.cases])
-            for place, need in zip(places, needs.values(), strict=True)
-        )
+        wanted: dict[Needs, list[Any]] = {}
+        for place, need in zip(places, needs.values(), strict=True):
+            wanted.setdefault(need, []).extend([case.constants[place] for case in self.cases])
+        return all(need.met_by_all(constants) for need, constants in wanted.items())
 
     @property
     def weights(self) -> Floats:

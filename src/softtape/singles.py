@@ -79,7 +79,11 @@ class Single(Protocol):
 
 
 def make_single(
-    graph: Graph, residuals: Callable[[], Graph | None] | None = None, *, compiled: bool = False
+    graph: Graph,
+    residuals: Callable[[], Graph | None] | None = None,
+    *,
+    compiled: bool = False,
+    searched: bool = False,
 ) -> Single:
     """Return programs for a graph: by Python's floats where all is numbers, else by numpy.
 
@@ -91,12 +95,14 @@ def make_single(
         Gives the graph of its residuals, where there are any; by default they are searched for.
     compiled
         Whether numba is to run it; only what :func:`can_compile`.
+    searched
+        Whether ``residuals`` knows the answer: then one program gives loss and residuals.
     """
     found = residuals or partial(_residuals, graph)
     if compiled:
-        return _ScalarSingle(graph, found, fast.ScalarProgram, suits)
+        return _ScalarSingle(graph, found, fast.ScalarProgram, suits, searched)
     if floats.suits(graph):
-        return _ScalarSingle(graph, found, floats.ScalarProgram, floats.suits)
+        return _ScalarSingle(graph, found, floats.ScalarProgram, floats.suits, searched)
     return _NumpySingle(graph, found)
 
 
@@ -194,16 +200,25 @@ class _ScalarSingle:
         residuals: Callable[[], Graph | None],
         program: Callable[[Graph], _Program],
         suits: Callable[[Graph], bool],
+        searched: bool,
     ) -> None:
         self._graph = graph
         self._residual_graph = residuals
         self._keys = list(graph.inputs)
         self._program = program
         self._suits = suits
+        self._searched = searched
 
     @cached_property
     def _loss(self) -> _Program:
         return self._program(self._graph)
+
+    @property
+    def _any(self) -> _Program:
+        """What gives the loss: what there is, since making it takes as long as running it often."""
+        if "_loss" not in self.__dict__ and (self._searched or "_squares" in self.__dict__):
+            return self._squares or self._loss
+        return self._loss
 
     @cached_property
     def _squares(self) -> _Program | None:
@@ -227,8 +242,7 @@ class _ScalarSingle:
     ) -> Share | None:
         if kind == "jacobian":
             return self._rows(inputs, weight, guarded=guarded)
-        # what steps to least squares evaluates between them needs no table of its own
-        program = self.__dict__.get("_squares") or self._loss
+        program = self._any
         if kind == "value":
             losses = program.value(inputs, guarded=guarded)
             return None if losses is None else Share(losses[:1])

@@ -38,13 +38,14 @@ _SIMPLE_POWERS = {2.0: "square", 1.0: "positive", 0.5: "sqrt", -1.0: "reciprocal
 
 def without_simple_powers(layout: ScalarLayout, varies: Mask) -> NDArray[np.int16]:
     """Return the codes; powers whose exponent is simple, and the same in all cases, replaced."""
-    codes, right = layout.codes.copy(), layout.right
-    fixed = (codes == 0) & ~varies
-    fixed[list(layout.inputs.values())] = False
-    powers = (codes == CODES["power"]) | (codes == CODES["float_power"])
-    powers &= fixed[right]
+    codes = layout.codes.copy()
+    powers = np.flatnonzero((codes == CODES["power"]) | (codes == CODES["float_power"]))
+    inputs = np.array(list(layout.inputs.values()), np.int64)
+    exponents = layout.right[powers]
+    fixed = (codes[exponents] == 0) & ~varies[exponents] & ~np.isin(exponents, inputs)
+    powers, exponents = powers[fixed], layout.values[exponents[fixed]]
     for exponent, name in _SIMPLE_POWERS.items():
-        codes[powers & (layout.values[right] == exponent)] = CODES[name]
+        codes[powers[exponents == exponent]] = CODES[name]
     return codes
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from softtape.columns import IS_INPUT, NONE, Recording
+from softtape.columns import IS_INPUT, NONE, OTHER, Recording
 from softtape.graph import Graph
 from softtape.ops import BY_CODE
 
@@ -58,6 +58,7 @@ class ScalarLayout:
 
 
 _TABLE = np.array([CODES.get(primitive.name, -1) for primitive in BY_CODE], np.int16)
+_KNOWN_CODES = np.concatenate([np.ones(-OTHER, bool), _TABLE > 0])  # leaves first
 
 
 def suits(graph: Graph) -> bool:
@@ -69,7 +70,7 @@ def suits(graph: Graph) -> bool:
     return (
         not any(map(np.shape, graph.start.values()))
         and not nodes.others
-        and bool(np.all(_TABLE[codes[codes > IS_INPUT]] > 0))
+        and bool(_KNOWN_CODES[codes - OTHER].all())
         and all(isinstance(c, _NUMBER) for c in nodes.unusual())
     )
 

@@ -38,6 +38,12 @@ class Needs(enum.Enum):
         check: Callable[[Any], bool] = self.value
         return check(np.asarray(constant))
 
+    def met_by_all(self, constants: Sequence[Any]) -> bool:
+        """Tell whether all of several constants are so; numbers are looked at together."""
+        numbers = [c for c in constants if not isinstance(c, np.ndarray)]
+        arrays = [c for c in constants if isinstance(c, np.ndarray)]
+        return self.met_by(numbers) and all(map(self.met_by, arrays))
+
 
 class _NotSquaresError(Exception):
     """The loss is not, visibly, a sum of squares."""

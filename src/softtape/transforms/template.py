@@ -100,6 +100,11 @@ class Template:
         """See :func:`softtape.transforms.residuals.residual_form`."""
         return residual_form(self.graph)
 
+    @property
+    def searched(self) -> bool:
+        """Whether it is known which residuals it shows, if any."""
+        return "form" in self.__dict__
+
     def constants_of(self, graph: Graph) -> tuple[Any, ...]:
         """Return the constants that ``graph``, a recording of this structure, brings along."""
         constants = Recording.of(graph.nodes).constants
