@@ -23,7 +23,7 @@ from pytest_soft.report.progress import Progress
 from pytest_soft.run import RUN
 from pytest_soft.settings import runs_tests
 from pytest_soft.solve import FitProgress
-from pytest_soft.summary import FitSummary
+from pytest_soft.summary import FitSummary, Trouble
 from pytest_soft.trace import AT_IMPORT, in_fixture, read_by
 from pytest_soft.values import group_by_key, set_values
 from softtape.tape import set_reader
@@ -31,6 +31,7 @@ from softtape.tape import set_reader
 __all__ = ["Fitting"]
 
 _SENT = "soft_fit"
+_DIED = "a worker died before the fit was done"
 
 
 class Fitting:
@@ -161,8 +162,13 @@ class Fitting:
             return
         workers.close(node.config)
         sent = getattr(node, "workeroutput", {}).get(_SENT)
+        if sent is None and error:
+            sent = workers.word(node.config)  # it died after the fit
         if sent is not None:
             node.config.stash[RUN].fit = FitSummary.from_dict(sent)
+        elif error:
+            trouble = Trouble(_DIED, f"{workers.FIRST}, which fits for all workers: {error}")
+            node.config.stash[RUN].fit = FitSummary(troubles=[trouble])
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_terminal_summary(self, config: pytest.Config) -> None:

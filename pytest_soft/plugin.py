@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
@@ -17,11 +17,15 @@ from pytest_soft.run import RUN, Run
 from pytest_soft.settings import Settings, add_options, reports_wanted
 from pytest_soft.split import is_held_out
 
+if TYPE_CHECKING:
+    from pytest_soft.verdict import TestLoss
+
 __all__: list[str] = []
 
 __tracebackhide__ = True  # tracebacks shall end in the user's own code
 
 
+_PHASES = ("setup", "call", "teardown")
 _LOSS = pytest.StashKey[tuple[float | None, int, bool | None]]()  # loss, cases, holds
 
 
@@ -52,7 +56,8 @@ def pytest_configure(config: pytest.Config) -> None:
         "(see pytest-soft)",
     )
     run = config.stash[RUN] = Run(Settings.of(config))
-    config.pluginmanager.register(_Collector(run), "soft-losses")
+    each = getattr(config.option, "dist", "no") == "each"
+    config.pluginmanager.register(_Collector(run, each=each), "soft-losses")
     if reports_wanted(config):
         from pytest_soft.current import Current
 
@@ -163,8 +168,9 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Put the loss on the report, as plain numbers, so that it also travels from a worker."""
     report = yield
-    if report.when != "call" and report.passed:
-        return report  # a set-up or teardown that went well has nothing to say
+    begins = report.when == "setup" and hasattr(item.config, "workerinput")
+    if report.when != "call" and report.passed and not begins:
+        return report  # a set-up that went well says that a test begins which may kill its worker
     options = item.config.stash[RUN].options.get(item.nodeid)
     if options is not None:
         nothing = None, 0, None
@@ -186,12 +192,17 @@ def pytest_runtest_makereport(
 class _Collector:
     """Collects losses from reports, which come from this process or from workers."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, *, each: bool) -> None:
         self._run = run
+        self._each = each  # of several workers runs every test
+        self._begun: dict[str, dict[str, Any]] = {}
+        self._by_worker: dict[str, dict[object, TestLoss]] = {}
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take the loss of a test that was not skipped; of a rerun test, the last one."""
         soft = getattr(report, "soft", None)
+        if soft is None and report.when not in _PHASES:  # of a worker that died, by pytest-xdist
+            soft = self._begun.get(report.nodeid)
         if soft is None:
             return
         from pytest_soft.verdict import TestLoss
@@ -201,13 +212,24 @@ class _Collector:
             return
         if report.when == "teardown":
             if report.failed and report.nodeid in tests:
-                tests[report.nodeid] = tests[report.nodeid]._replace(error=True)
+                self._keep(report, tests[report.nodeid]._replace(error=True))
+        elif report.when == "setup" and report.passed:
+            self._begun[report.nodeid] = soft
         elif report.passed:
-            tests[report.nodeid] = TestLoss(**soft, counts=not expected)
+            self._keep(report, TestLoss(**soft, counts=not expected))
         elif report.when == "call" or report.failed:
             strict = report.failed and str(report.longrepr).startswith("[XPASS(strict)]")
             test = TestLoss(**soft, counts=not (expected or strict))
-            tests[report.nodeid] = test._replace(error=report.failed and not test.failed)
+            self._keep(report, test._replace(error=report.failed and not test.failed))
+
+    def _keep(self, report: pytest.TestReport, test: TestLoss) -> None:
+        """Keep what a test measured; where each worker measures it, the worst."""
+        tests, name = self._run.tests, report.nodeid
+        if self._each:
+            of = self._by_worker.setdefault(name, {})
+            of[getattr(report, "node", None)] = test
+            test = max(of.values(), key=lambda found: found.badness)
+        tests[name] = test
 
 
 def pytest_report_teststatus(

@@ -6,7 +6,7 @@ The summary, the reports and the exit status all ask :func:`judge`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from math import fsum
+from math import fsum, inf
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -64,6 +64,11 @@ class TestLoss(NamedTuple):
     def failed(self) -> bool:
         """Whether it gave no loss, one above its own threshold, or asserts what does not hold."""
         return self.loss is None or self.holds is False or self.above
+
+    @property
+    def badness(self) -> tuple[bool, float]:
+        """Orders several measurements of a test, the worst one last."""
+        return self.failed or self.error, inf if self.loss is None else self.loss
 
     @property
     def above(self) -> bool:

@@ -986,31 +986,6 @@ def test_a_worker_that_dies(project, worker):
     assert result.ret in (0, 1)
 
 
-def test_a_first_worker_that_dies_while_it_fits(project):
-    project.write(
-        "test_it.py",
-        """
-        import os
-        from pytest_soft import Param, soft_test
-
-        a = Param(0.0)
-
-        @soft_test
-        def test_it():
-            if os.environ["PYTEST_XDIST_WORKER"] == "gw0":
-                os._exit(9)
-            return (a - 1) ** 2
-
-        def test_other():
-            pass
-        """,
-    )
-    result = project.apart("--soft-fit", "-n", "2", "--max-worker-restart=0")
-    assert result.duration < 20
-    assert result.ret != 0
-    assert project.files() == {}
-
-
 def test_math_and_arrays_as_people_write_them(project):
     """math.sin and np.array([...]) of Params are followed in the fit, and plain in the check."""
     project.write(
