@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from pytest_soft.against import Inputs, against
 from pytest_soft.component import Component
 from pytest_soft.figures import by_function
 from pytest_soft.meaning import Meaning
@@ -38,7 +39,7 @@ def explain(
     *,
     seed: int = 0,
     profile: bool = False,
-    figures: bool = False,
+    figures: Inputs | None = None,
     absolute: bool = False,
     missed: bool = False,
 ) -> None:
@@ -57,7 +58,7 @@ def explain(
     profile
         Find confidence intervals by profile.
     figures
-        Keep what a page draws.
+        The arguments of the tests, where what a page draws is to be kept.
     absolute
         Whether the residuals are in units of their standard deviations.
     missed
@@ -74,7 +75,9 @@ def explain(
             for name in _elements(groups[key][0].name, groups[key][0].shape)
         ]
         summary.notes += _on_basins(component, groups, seed)
-        drawn = component.figures(names) if figures else None
+        drawn = component.figures(names) if figures is not None else None
+        if figures is not None:
+            summary.against += against(component.terms, component.values, figures)
         if drawn is not None:
             tests = [term.name for term in component.terms]
             summary.figures.append({**drawn, **by_function(tests, drawn["sensitivity"])})

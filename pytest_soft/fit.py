@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from pytest_soft.account import change_of, component_fits
+from pytest_soft.against import Inputs
 from pytest_soft.asserts import limit_of
 from pytest_soft.beforehand import prior_losses, prior_terms
 from pytest_soft.collect import Options
@@ -88,7 +89,7 @@ class Fit:
     profile
         Find confidence intervals by profile.
     figures
-        Keep what a page draws.
+        The arguments of the tests, where what a page draws is to be kept.
     absolute_sigma
         Whether residuals are in units of their standard deviations.
     callback
@@ -110,7 +111,7 @@ class Fit:
         seed: int = 0,
         keeping: Keeping = Keeping(),  # noqa: B008 -- plain data
         profile: bool = False,
-        figures: bool = False,
+        figures: Inputs | None = None,
         absolute_sigma: bool = False,
         callback: Callable[[FitProgress], None] | None = None,
         journal: Journal | None = None,

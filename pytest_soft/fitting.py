@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from pytest_soft import workers
+from pytest_soft.against import inputs_of
 from pytest_soft.figures import Curve
 from pytest_soft.fit import Fit
 from pytest_soft.goal import Goal
@@ -118,7 +119,8 @@ class Fitting:
             self._optimizers,
         )
         worker = getattr(config, "workerinput", None)
-        drawn, curve = config.getoption("soft_html") is not None, Curve()
+        drawn = any(config.getoption(name) is not None for name in ("soft_html", "soft_plot"))
+        curve = Curve()
         with Progress.on(config) as progress:
             fit = Fit(
                 session,
@@ -132,7 +134,7 @@ class Fitting:
                 ),
                 profile=settings.profile,
                 absolute_sigma=settings.absolute_sigma,
-                figures=drawn,
+                figures=inputs_of(tests) if drawn else None,
                 callback=_reporting(config, progress, curve),
                 journal=Journal(goal, partial(_in_cache, config, "checkpoint.npz")),
                 resume=settings.resume,

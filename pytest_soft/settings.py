@@ -53,8 +53,10 @@ _NAMES = {
 _REPORTS = {
     "json": "the verdict, the losses and the fit, as data (docs/report.schema.json)",
     "html": "the same as a page for people, with figures; it needs no network",
+    "plot": "with --soft-fit: its figures as a picture: .png, .svg or .pdf (pytest-soft[plot])",
     "compare": "show what changed since the run whose --soft-json=FILE this is",
 }
+_PICTURES = (".png", ".svg", ".pdf")
 STEP_SUMMARY = "GITHUB_STEP_SUMMARY"
 """The variable that names the file from which GitHub Actions takes the summary of a step."""
 
@@ -157,6 +159,7 @@ class Settings(NamedTuple):
         pytest.UsageError
             A value makes no sense; the message names it.
         """
+        _check_plot(config)
         given = {name: config.getoption(f"soft_{name}") for name in _NAMES}
         reports = any(config.getoption(f"soft_{name}") for name in _REPORTS)
         fit = bool(config.getoption("soft_fit"))
@@ -250,6 +253,20 @@ class Settings(NamedTuple):
             )
         if self.kfold < 0 or self.kfold == 1:
             raise pytest.UsageError(f"soft_kfold is {self.kfold}: it must be 2 or more")
+
+
+def _check_plot(config: pytest.Config) -> None:
+    path = config.getoption("soft_plot")
+    if path is None:
+        return
+    if not config.getoption("soft_fit"):
+        raise pytest.UsageError("--soft-plot needs --soft-fit: a check has nothing to draw")
+    if not path.lower().endswith(_PICTURES):
+        raise pytest.UsageError(
+            f"--soft-plot is {path!r}: it takes a file that ends in {', '.join(_PICTURES)}"
+        )
+    if importlib.util.find_spec("matplotlib") is None:
+        raise pytest.UsageError("--soft-plot needs matplotlib: pip install 'pytest-soft[plot]'")
 
 
 def _check_name(option: str, name: str, known: tuple[str, ...]) -> None:

@@ -199,6 +199,8 @@ class FitSummary:
         Steps and the best 𝓛 after them, if a page was asked for.
     figures
         What it draws of each component (see :mod:`pytest_soft.figures`).
+    against
+        Data against program, for the same page (see :mod:`pytest_soft.against`).
     precision
         Relative difference between the loss of a test on the tape and on plain numbers
         that rounding explains.
@@ -243,6 +245,7 @@ class FitSummary:
     interrupted: bool = False
     curve: list[tuple[int, float]] = field(default_factory=list)
     figures: list[dict[str, Any]] = field(default_factory=list)
+    against: list[dict[str, Any]] = field(default_factory=list)
     precision: float = 1e-9
     resumed: int | None = None
     repeated: list[str] = field(default_factory=list)

@@ -50,6 +50,11 @@ def write_reports(session: pytest.Session, run: Run, verdict: Verdict) -> None:
         path = session.config.getoption(f"soft_{name}")
         if path is not None:
             _write(Path(path), render(data))
+    picture = session.config.getoption("soft_plot")
+    if picture is not None:
+        from pytest_soft.report.plot import plot
+
+        plot(data, Path(picture))
     summary = os.environ.get(STEP_SUMMARY)
     if summary:
         with Path(summary).open("a", encoding="utf-8") as file:

@@ -93,6 +93,10 @@ FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-sync "
     "--disable-background-networking --disable-component-update"
 )
+MODES = {
+    "light": ["--hide-scrollbars"],
+    "dark": ["--hide-scrollbars", "--force-dark-mode", "--blink-settings=preferredColorScheme=0"],
+}
 ERRORS = "<script>window.errors = []; onerror = message => { errors.push(message); };</script>"
 USE = """
 <script>
@@ -109,6 +113,9 @@ box.value = "[1999"; box.dispatchEvent(new Event("input"));
 found.count = document.getElementById("count").textContent.trim();
 found.used = performance.now() - began;
 found.verdict = document.getElementById("verdict").textContent; found.title = document.title;
+found.fits = document.documentElement.scrollWidth <= innerWidth;
+found.drawings = [...document.querySelectorAll("svg")].map(svg => svg.getAttribute("aria-label"));
+found.dots = document.querySelectorAll("svg .dot").length;
 found.bold = document.querySelectorAll("b").length; found.errors = errors;
 const said = { id: "found", textContent: JSON.stringify(found) };
 document.body.append(Object.assign(document.createElement("pre"), said));
@@ -116,23 +123,28 @@ document.body.append(Object.assign(document.createElement("pre"), said));
 """
 
 
-def opened(tmp_path, text):
-    """Open a page, use it, and return what there was to see."""
+def opened(tmp_path, text, name, size="1000,900"):
+    """Open a page, use it, and return what there was to see; CI keeps screenshots of it."""
     file = tmp_path / "page.html"
     file.write_text(text.replace("<head>", f"<head>{ERRORS}") + USE, encoding="utf-8")
     profile = f"--user-data-dir={tmp_path / 'profile'}"
-    command = [CHROMIUM, *FLAGS.split(), profile, "--dump-dom", file.as_uri()]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-    if folder := os.environ.get("SOFT_SCREENSHOTS"):  # CI keeps them to be looked at
-        shot = f"--screenshot={folder}/page.png"
-        subprocess.run([*command[:-2], "--window-size=1000,900", shot, command[-1]], check=True)
+    command = [CHROMIUM, *FLAGS.split(), profile, f"--window-size={size}"]
+    dump = [*command, "--enable-logging=stderr", "--dump-dom", file.as_uri()]
+    done = subprocess.run(dump, capture_output=True, text=True, timeout=120, check=True)
+    assert "CONSOLE" not in done.stderr
+    if folder := os.environ.get("SOFT_SCREENSHOTS"):
+        plain = tmp_path / "plain.html"  # not yet used
+        plain.write_text(text, encoding="utf-8")
+        for mode in ("light", "dark"):
+            shot = f"--screenshot={folder}/{name}-{mode}.png"
+            subprocess.run([*command, *MODES[mode], shot, plain.as_uri()], check=True, timeout=120)
     return json.loads(unescape(re.search(r'<pre id="found">(.*?)</pre>', done.stdout, re.S)[1]))
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium")
 def test_twenty_thousand_tests_sort_and_filter(tmp_path):
     tests = many(20_000)
-    found = opened(tmp_path, page(data(tests)))
+    found = opened(tmp_path, page(data(tests)), "20000-tests")
     order = sorted(tests, key=lambda name: (tests[name].loss, name))
     assert found["errors"] == []
     assert found["worst"] == found["highest"] == order[-1]
@@ -148,7 +160,16 @@ def test_twenty_thousand_tests_sort_and_filter(tmp_path):
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium")
 def test_a_whole_run_in_a_browser(sine, tmp_path):
-    sine.fit("--soft-threshold=1e-10", "--soft-html=r.html")
-    found = opened(tmp_path, (sine.path / "r.html").read_text(encoding="utf-8"))
+    sine.check("--soft-json=before.json")
+    sine.fit("--soft-threshold=1e-10", "--soft-html=r.html", "--soft-compare=before.json")
+    text = (sine.path / "r.html").read_text(encoding="utf-8")
+    found = opened(tmp_path, text, "phone", size="400,1600")
     assert found["errors"] == []
+    assert found["fits"]
+    assert found["drawings"] == [
+        "total loss by step",
+        "test_sine.py::test_f: data (dots) and program (line) by x",
+        "loss by omega",
+    ]
+    assert found["dots"] == 21
     assert found["verdict"] == "PASSED"
