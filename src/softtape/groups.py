@@ -7,9 +7,9 @@ A :class:`Group` holds the cases of one signature (see :mod:`softtape.transforms
 from __future__ import annotations
 
 from bisect import bisect
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from functools import cached_property, partial
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,6 +94,11 @@ class Case:
             self._compiled = compiled
         share = self._single.share(kind, inputs, self.weight, guarded=guarded)
         return Share(np.full(1, np.nan), np.zeros(1, bool)) if share is None else share
+
+
+class _Term(Protocol):
+    @property
+    def case(self) -> Case: ...
 
 
 class Group:
@@ -189,6 +194,11 @@ class Group:
         kept = [i for i, m in enumerate(self.members) if m not in members]
         self.members = [self.members[i] for i in kept]
         self.cases = [self.cases[i] for i in kept]
+        self._changed()
+
+    def take(self, members: list[int], terms: Sequence[_Term]) -> None:
+        """Hold these cases from now on, in ascending order, instead of those before."""
+        self.members, self.cases = members, [terms[member].case for member in members]
         self._changed()
 
     def _changed(self) -> None:

@@ -229,7 +229,7 @@ def cross_entropy(logits: Any, labels: Any) -> Any:
             f"got {labels.dtype} of shape {labels.shape}"
         )
     # the shift only prevents overflow: the result does not depend on it, so no gradient is lost
-    shifted = logits - stop_gradient(np.max(logits, axis=-1, keepdims=True))
+    shifted = logits - stop_gradient(np.max(logits, axis=-1)[..., None])
     right = np.take_along_axis(shifted, labels[..., None], axis=-1)[..., 0]
     return np.log(np.sum(np.exp(shifted), axis=-1)) - right
 

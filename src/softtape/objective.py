@@ -217,7 +217,7 @@ class Objective:
             start += len(part)
         return residuals, self._pulled_back(theta, matrix)
 
-    @property
+    @cached_property
     def kinds(self) -> Sequence[str]:
         """For each test, the name of the function it is a case of."""
         return [term.name.partition("[")[0] for term in self.terms]
@@ -236,10 +236,13 @@ class Objective:
 
     def select(self, tests: Sequence[int]) -> None:
         """Leave all other tests out of the sum from now on."""
-        for group in self._groups.values():
-            group.remove(set(group.members))
+        chosen: dict[Hashable, list[int]] = {path: [] for path in self._groups}
         for number in tests:
-            self._join(number, self.terms[number].path)
+            chosen.setdefault(self.terms[number].path, []).append(number)
+        for path, numbers in chosen.items():
+            group = self._groups.get(path) or self._join(numbers[0], path)
+            group.take(numbers, self.terms)
+        self._active = None
 
     @property
     def engine_state(self) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Hashable, Mapping
+from collections.abc import Callable, Container, Hashable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -52,6 +52,9 @@ class Members(Protocol):
     def remove(self, members: set[int], /) -> None:
         """Let tests go."""
 
+    def take(self, members: list[int], terms: Sequence[Term], /) -> None:
+        """Hold these tests from now on, in ascending order, instead of those before."""
+
     def share(self, kind: Kind, inputs: Mapping[str, Any], trusted: Container[int], /) -> Share:
         """Return what they contribute where the Params are ``inputs``."""
 
@@ -98,6 +101,12 @@ class Term:
         return {case.template.path: case for case in self._cases}
 
     @property
+    def case(self) -> Case:
+        """What it recorded on its path."""
+        cases = self._cases
+        return cases[0] if len(cases) == 1 else self.paths[self.path]
+
+    @property
     def repeats(self) -> bool:
         """Whether trying the paths it took before is expected to be cheaper than tracing."""
         return self._new < _PATIENCE
@@ -127,12 +136,11 @@ class Term:
         choice, threads
             For a new group.
         """
-        cases = self._cases
-        case = cases[0] if len(cases) == 1 else self.paths[path]
+        self.path = path
+        case = self.case
         if group is None:
             group = Group(case.template, choice, threads, fleeting=self.traces > 1)
         group.add(number, case)
-        self.path = path
         joined: Members = group
         return joined
 
@@ -241,6 +249,10 @@ class _Plain:
 
     def remove(self, members: set[int]) -> None:
         self.members = [member for member in self.members if member not in members]
+
+    def take(self, members: list[int], terms: Sequence[Term]) -> None:
+        del terms
+        self.members = members
 
     def share(self, kind: Kind, inputs: Mapping[str, Any], trusted: Container[int]) -> Share:
         """Return its loss.

@@ -68,6 +68,8 @@ def _np_take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Any:
     if axis is None:
         return at(np.ravel(arr), indices)
     axis, ndim = axes(axis, np.ndim(arr))[0], np.ndim(arr)
+    if ndim == 1:
+        return at(arr, indices)
     # the other axes run over those of arr, against which indices of length 1 broadcast
     grid = np.ogrid[tuple(slice(n) for n in np.shape(arr))]
     places = [indices if i == axis else grid[i] for i in range(ndim)]

@@ -227,13 +227,17 @@ def stacked_constants(cases: Sequence[Sequence[Any]]) -> list[Any | None]:
     """
     columns: list[Any | None] = []
     for column in zip(*cases, strict=True):
-        first = column[0]
         if len({*map(id, column)}) == 1:
             columns.append(None)
             continue
-        values = repeatable(np.stack(column) if np.ndim(first) else np.array(column))
-        same = values == values[:1]
-        for part in (values.real, values.imag) if values.dtype.kind in "fc" else ():
-            same &= np.signbit(part) == np.signbit(part[:1])  # 1 / -0.0 is not 1 / 0.0
-        columns.append(None if bool(np.all(same)) else values)
+        values = repeatable(np.array(column))
+        columns.append(None if _all_same(values) else values)
     return columns
+
+
+def _all_same(values: NDArray[Any]) -> bool:
+    """Tell whether all rows are the first one, down to the signs of zeros."""
+    if not (values[-1] == values[0]).all() or not (values == values[:1]).all():
+        return False
+    parts = (values.real, values.imag) if values.dtype.kind in "fc" else ()
+    return all(bool(np.all(np.signbit(p) == np.signbit(p[:1]))) for p in parts)  # 1 / -0.0

@@ -97,6 +97,22 @@ def test_the_schedule_is_as_documented(schedule):
     assert rates == pytest.approx(0.1 * wanted[schedule])
 
 
+@pytest.mark.many
+def test_adam_takes_the_steps_of_pytorch():
+    torch = pytest.importorskip("torch")
+    objective, states = Lines(["test_point"] * 40), []
+    fit(objective, batch_size=2, epochs=1, snapshots=lambda s: states.append(s.state))
+    theta = torch.tensor(START, requires_grad=True)  # its size, 1, is the unit of the steps
+    adam = torch.optim.Adam([theta], lr=0.05)
+    falls = torch.optim.lr_scheduler.CosineAnnealingLR(adam, 20)
+    for tests in tuple(objective.taken):
+        gradient = objective.part(tests, theta.detach().numpy())[1]
+        theta.grad = torch.from_numpy(20 * gradient)
+        adam.step()
+        falls.step()
+    assert states[-1].theta == pytest.approx(theta.detach().numpy(), rel=1e-7)
+
+
 def test_bounds_hold_at_every_step():
     bounds = Bounds(np.array([0.0, -1.0]), np.array([2.0, 5.0]))
     result = fit(Lines(), bounds=bounds)
