@@ -93,6 +93,28 @@ def test_each_program_as_by_numpy(name, cases):
     assert kinds <= {CompiledLanes}
 
 
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_each_program_on_few_rows_with_its_derivatives(name, monkeypatch):
+    monkeypatch.setattr(fast_lanes, "_LONG", 0)  # as if all were long
+    monkeypatch.setattr(fast_lanes, "_WORK", 100)
+    ours, theirs = (Objective(suite(PROGRAMS[name], 19), LAYOUT, e) for e in ("numba", "numpy"))
+    for theta in (AT, AT * 0.7, -AT, AT):
+        compare(ours, theirs, theta)
+
+
+def test_derivatives_beside_values_that_are_not_finite_are_swept(monkeypatch):
+    monkeypatch.setattr(fast_lanes, "_LONG", 0)
+    program = lambda a, b, x, i: (a * x + 0.0 * np.sqrt(b * abs(x))) ** 2  # noqa: E731
+    problem = Objective(suite(program, 3), LAYOUT, "numba")
+    for b in (0.3, 0.0):  # where the square root has no slope; what it is multiplied by is zero
+        theta = np.array([0.7, b])
+        value, gradient = problem.value_and_gradient(theta)
+        residuals, rows = problem.residuals_and_jacobian(theta)
+        assert value == pytest.approx(residuals @ residuals)
+        np.testing.assert_allclose(gradient, [2.0 * value / 0.7, 0.0])
+        np.testing.assert_allclose(rows, np.stack([residuals / 0.7, 0.0 * residuals], axis=1))
+
+
 @pytest.mark.parametrize("name", ["sine", "two uses", "sum", "branches"])
 def test_blocks_and_chunks_of_any_length(name, monkeypatch):
     monkeypatch.setattr(fast_lanes, "_MOST_LANES", 8)
@@ -119,8 +141,10 @@ def test_more_params_than_residuals():
     compare(ours, theirs, theta)
 
 
-def test_the_same_bits_by_one_thread_and_two(monkeypatch):
+@pytest.mark.parametrize("long", [fast_lanes._LONG, 0])
+def test_the_same_bits_by_one_thread_and_two(monkeypatch, long):
     monkeypatch.setattr(fast_lanes, "_WORK", 1000)
+    monkeypatch.setattr(fast_lanes, "_LONG", long)
     results = []
     for threads in (1, 2, 2):
         problem = Objective(suite(PROGRAMS["two uses"], 1700), LAYOUT, "numba", threads)

@@ -33,7 +33,9 @@ from softtape.engines._plans import (
     fixed_power,
 )
 
-__all__ = ["LANES", "SPARE", "plan_rows", "run_duals", "run_numbers"]
+__all__ = [
+    "CODE", "LANES", "SCALE", "SPARE", "plan_rows", "run_duals", "run_numbers", "slopes_of",
+]  # fmt: skip
 
 _jit: Any = numba.njit(cache=True, error_model="numpy", nogil=True)
 _inline: Any = numba.njit(error_model="numpy", forceinline=True)
@@ -45,10 +47,12 @@ LANES = 8
 SPARE = 3
 """How many numbers the kernels need behind the rows."""
 
-_SCALE = 101  # the code of a product whose right factor does not move
+SCALE = 101
+"""Code of a product whose right factor does not move."""
 
 _LEFT_RESTS, _RIGHT_RESTS = 256, 512  # added to a code: that operand does not move
-_CODE = 255
+CODE = 255
+"""The bits of a code that say what to compute."""
 _MOST_ROWS = (1 << 16) - 3
 
 
@@ -63,8 +67,10 @@ def _number_constants(codes: Any, bits: Any, row: Any, first: int) -> Any:
     """Give equal constants the same row, from ``first`` on; return the bits of each once."""
     room = 64
     table = np.full(room, -1, np.int64)
-    made = np.empty(codes.size, np.int64)
+    made = np.empty(bits.size, np.int64)
     distinct = 0
+    if not bits.size:
+        return made
     for i in range(codes.size):
         if codes[i] or row[i] >= 0:
             continue
@@ -96,9 +102,10 @@ def plan_rows(
     Parameters
     ----------
     codes, left, right, values
-        The graph; see :class:`softtape.engines.scalar.ScalarLayout`.
+        The graph; see :class:`softtape.engines.scalar.ScalarLayout`. ``values`` may be empty where
+        each operand is computed or among ``inputs``.
     inputs
-        The nodes of the inputs, which get the first rows.
+        The nodes that get the first rows.
     active
         Which nodes have a derivative that is asked for.
     kept
@@ -129,11 +136,13 @@ def plan_rows(
             continue
         a, b = left[i], right[i]
         if code == MULTIPLY and not active[b]:
-            code = _SCALE
+            code = SCALE
         elif code == MULTIPLY and not active[a]:
-            code, a, b = _SCALE, b, a
+            code, a, b = SCALE, b, a
+        elif code == SQUARE:
+            b = a  # of a power it was the exponent
         code = fixed_power(code, active[b])
-        if code not in (ADD, SUBTRACT, MULTIPLY, _SCALE, SQUARE):
+        if code not in (ADD, SUBTRACT, MULTIPLY, SCALE, SQUARE):
             code += (0 if active[a] else _LEFT_RESTS) + (0 if active[b] else _RIGHT_RESTS)
         made[k, 0], made[k, 2], made[k, 3] = code, row[a], row[b]
         for operand in (a, b):
@@ -158,7 +167,7 @@ def plan_rows(
 def run_numbers(apply: int, instructions: Any, v: Any) -> None:
     """Run a list of instructions on numbers: a row is one of them."""
     data = v.ctypes.data
-    slopes = len(v) - SPARE
+    first = len(v) - SPARE
     for i in range(np.uint64(len(instructions))):
         code = instructions[i, 0]
         o, a = np.uint64(instructions[i, 1]), np.uint64(instructions[i, 2])
@@ -167,14 +176,14 @@ def run_numbers(apply: int, instructions: Any, v: Any) -> None:
             v[o] = v[a] + v[b]
         elif code == SUBTRACT:
             v[o] = v[a] - v[b]
-        elif code in (MULTIPLY, _SCALE):
+        elif code in (MULTIPLY, SCALE):
             v[o] = v[a] * v[b]
         elif code == DIVIDE:
             v[o] = v[a] / v[b]
         elif code == SQUARE:
             v[o] = v[a] * v[a]
         else:
-            _call(apply, np.int64(code & _CODE), data, o, a, b, slopes, slopes + 1, 1)
+            _call(apply, np.int64(code & CODE), data, o, a, b, first, first + 1, 1)
 
 
 _vector = ir.VectorType(ir.DoubleType(), LANES)
@@ -241,10 +250,12 @@ _dual = _line(lambda builder, a, b, x, y, z: _joined(builder, z, _moved(builder,
 
 
 @_inline
-def _slopes(code: int, value: float, y: float, first: float, second: float) -> tuple[float, float]:
+def slopes_of(
+    code: int, value: float, y: float, first: float, second: float
+) -> tuple[float, float]:
     """Slopes of an operation by its operands, where it was computed last."""
     left, right = not code & _LEFT_RESTS, not code & _RIGHT_RESTS
-    code &= _CODE
+    code &= CODE
     if code == DIVIDE:
         first, second = 1.0 / y, -(value / y)
     elif code == NEGATIVE:
@@ -283,7 +294,7 @@ def run_duals(apply: int, instructions: Any, v: Any, lines: int) -> None:
         elif code == SUBTRACT:
             for j in range(np.uint64(0), width, line):
                 _subtract(o + j, a + j, b + j)
-        elif code == _SCALE:
+        elif code == SCALE:
             x = v[right * lanes]
             for j in range(np.uint64(0), width, line):
                 _scale(o + j, a + j, x)
@@ -299,9 +310,9 @@ def run_duals(apply: int, instructions: Any, v: Any, lines: int) -> None:
                 _scale(o + j, a + j, 2.0 * x)
         else:
             x, y = np.int64(left * lanes), np.int64(right * lanes)
-            _call(apply, np.int64(code & _CODE), data, spare, x, y, spare + 1, spare + 2, 1)
+            _call(apply, np.int64(code & CODE), data, spare, x, y, spare + 1, spare + 2, 1)
             value = v[spare]
-            first, second = _slopes(code, value, v[y], v[spare + 1], v[spare + 2])
+            first, second = slopes_of(code, value, v[y], v[spare + 1], v[spare + 2])
             _dual(o, a, b, first, second, value)
             for j in range(line, width, line):
                 _tangents(o + j, a + j, b + j, first, second)

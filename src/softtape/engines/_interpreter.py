@@ -207,7 +207,9 @@ def _eight(combine: Any) -> Any:
         return _intrinsic(lambda context, o, a: typed(context, o, a))
     if inputs == 2:
         return _intrinsic(lambda context, o, a, b: typed(context, o, a, b))
-    return _intrinsic(lambda context, o, a, b, c: typed(context, o, a, b, c))
+    if inputs == 3:
+        return _intrinsic(lambda context, o, a, b, c: typed(context, o, a, b, c))
+    return _intrinsic(lambda context, o, a, b, c, d: typed(context, o, a, b, c, d))
 
 
 def _stopped_by(builder: Any, g: Any, x: Any) -> Any:
@@ -339,15 +341,22 @@ def _values(frame: Any, block: int, n: int, v: Any) -> None:
             v[k * width + j] = columns[k * cases + block + j]
     instructions = _counts_at(frame.instructions, (frame.length, 5))
     _forward(frame.apply, instructions, v, width, _padded(n))
+    _write_down(frame, block, n, v, width)
+
+
+@_inline
+def _write_down(frame: Any, block: int, n: int, v: Any, row: int) -> None:
+    """Write down the outputs of a block of cases, and whether its guards hold."""
+    cases = np.uint64(frame.cases)
     outputs, results = _counts_at(frame.outputs, 1), _floats_at(frame.results, 1)
     for k in range(np.uint64(frame.output_count)):
-        o = outputs[k] * width
+        o = outputs[k] * row
         for j in range(n):
             results[k * cases + block + j] = v[o + j]
     guards, expected = _counts_at(frame.guards, 1), _floats_at(frame.expected, 1)
     holds = _bytes_at(frame.holds, 1)
     for k in range(np.uint64(frame.guard_count)):
-        o, wanted = guards[k] * width, expected[k]
+        o, wanted = guards[k] * row, expected[k]
         for j in range(n):
             x = v[o + j]
             holds[block + j] &= np.uint8(x == wanted or (x != x and wanted != wanted))

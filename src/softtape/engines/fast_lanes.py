@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softtape.engines.fast import Part, aligned, without_simple_powers
-from softtape.engines.scalar import scalar_layout
+from softtape.engines.scalar import ScalarLayout, scalar_layout
 from softtape.engines.threads import in_threads
 from softtape.graph import Graph
 
@@ -21,6 +21,8 @@ Mask: TypeAlias = NDArray[np.bool_]
 
 _ROOM = 1 << 15  # numbers in all rows of values of a block: 256 KB, so that it stays in cache
 _MOST_LANES, _LEAST_LANES = 512, 8
+_LONG = 4096  # rows: as many for the least lanes are more than that
+_FEW_DIRECTIONS, _MOST_DIRECTIONS = 5, 16  # to carry beside the values: of sums, of each output
 _WORK = 1 << 19  # instructions times cases in a chunk: enough to be worth handing to a thread
 
 
@@ -61,6 +63,74 @@ class _Frame:
             place = value.ctypes.data if isinstance(value, np.ndarray) else value
             self._record[name] = place
         self.address: int = self._record.ctypes.data
+
+
+class DualLanes:
+    """Instructions of what differs between cases, on as few rows as it needs at a time.
+
+    Parameters
+    ----------
+    layout, codes
+        The graph, and its operations.
+    work
+        Which of them differ between cases.
+    varying
+        The constants that differ.
+    border
+        The nodes, equal in all cases, that are used by what differs.
+    active
+        Which nodes have a derivative that is asked for.
+    """
+
+    def __init__(
+        self,
+        layout: ScalarLayout,
+        codes: NDArray[Any],
+        work: Mask,
+        varying: NDArray[Any],
+        border: NDArray[Any],
+        active: Mask,
+    ) -> None:
+        """List them."""
+        from softtape.engines import _dual_lanes, _duals
+
+        self.kernels = _dual_lanes
+        known = codes == 0
+        known[list(layout.inputs.values())] = False
+        self._moving = border[~known[border]]  # of numbers, each gets one row
+        self._active = active[self._moving]
+        leading = np.concatenate([varying, self._moving])
+        edges, kept = (layout.left, layout.right), [layout.outputs, layout.guarded]
+        instructions, constants, rows, count = _duals.plan_rows(
+            np.where(work, codes, 0), *edges, layout.values, leading, active, np.concatenate(kept)
+        )
+        self._count: int = count
+        self._shared = np.concatenate([np.zeros(self._moving.size), constants])
+        ends, guards = np.split(rows.astype(np.uint64), [layout.outputs.size])
+        self.fields = {
+            **{"instructions": instructions, "length": len(instructions), "rows": count},
+            **{"outputs": ends, "guards": guards, "shared": self._shared},
+            "border": np.arange(self._shared.size, dtype=np.uint64),
+            "border_count": self._shared.size,
+        }
+
+    def take(self, part: Part, directions: int) -> Floats:
+        """Take the values that are equal in all cases; return their tangents."""
+        self._shared[: self._moving.size] = part.values[self._moving]
+        seeds = np.zeros((self._shared.size, directions))
+        if directions:
+            seeds[: self._moving.size][self._active] = part.jacobian()
+        return seeds
+
+    @property
+    def fits(self) -> bool:
+        """Whether there are not too many rows."""
+        return self._count > 0
+
+    def size_of_rows(self, width: int, directions: int) -> int:
+        """Return how many numbers the kernels need."""
+        size: int = self.kernels.size_of_rows(self._count, width, directions)
+        return size
 
 
 class LaneProgram:
@@ -116,7 +186,14 @@ class LaneProgram:
         self._guards = rows[layout.guarded].astype(np.uint64)
         self._expected = layout.expected
         self._guarded = layout.expected.size > 0
-        self._count = len(layout.inputs)
+        self._keys = list(layout.inputs)
+        self._count = len(self._keys)
+        self._duals: DualLanes | None = None
+        if self._rows > _LONG:
+            duals = DualLanes(
+                layout, codes, work, np.array(varying, int), self._border, self._active
+            )
+            self._duals = duals if duals.fits else None
         self._workspaces: list[dict[str, tuple[Floats, int]]] = []
 
     def bind(self, columns: Floats, weights: Floats) -> None:
@@ -148,15 +225,21 @@ class LaneProgram:
             **{"cases": cases, "holds": self._holds, "width": self.width},
             **{"rows": self._rows + 1},
         }
-        for made in ("_with_outputs", "_summed"):
+        for made in ("_with_outputs", "_summed", "_on_few_rows"):
             self.__dict__.pop(made, None)
 
     def values(self, inputs: Mapping[str, Any]) -> Outcome:
         """Return the outputs of all cases, where the inputs are ``inputs``."""
+        if self._duals is not None:
+            return self._by_duals(inputs, 0)
         return self._over_chunks(inputs, self._kernels.values_of_chunk)
 
     def gradient(self, inputs: Mapping[str, Any]) -> Outcome:
         """Return the weighted sum of the first outputs, and its gradient."""
+        if self._duals is not None and self._count <= _FEW_DIRECTIONS:
+            carried = self._gradient_by_duals(inputs)
+            if carried is not None:
+                return carried
         part, holds = self._part, None
         part.run(inputs)
         if self._guarded:
@@ -175,6 +258,10 @@ class LaneProgram:
 
     def jacobian(self, inputs: Mapping[str, Any]) -> Outcome:
         """Return all outputs and their derivatives, by tangents or cotangents, as costs less."""
+        if self._duals is not None and self._count <= _MOST_DIRECTIONS:
+            carried = self._by_duals(inputs, self._count)
+            if carried.jacobian is not None and np.isfinite(carried.jacobian).all():
+                return carried
         m, cases = self._outputs.size, self._fields["cases"]
         if self._count <= m:
             made, derivatives = self._by_tangents(inputs, cases)
@@ -201,6 +288,59 @@ class LaneProgram:
             self._kernels.tangents_of_chunk(*first, (steps, slots), seeds, c, derivatives)
 
         return self._over_chunks(inputs, run, threaded=True), derivatives
+
+    # ---- on few rows, derivatives beside the values; where they are not finite they are swept
+
+    @cached_property
+    def _on_few_rows(self) -> tuple[_Frame, Floats]:
+        assert self._duals is not None
+        results = np.empty((self._outputs.size, self._fields["cases"]))
+        fields = self._fields | self._duals.fields
+        fields |= {"output_count": len(results), "results": results}
+        return _Frame(self._kernels.FORWARD, **fields), results
+
+    def _seeds(self, inputs: Mapping[str, Any], directions: int) -> Floats:
+        """Compute what is equal in all cases; return its tangents."""
+        assert self._duals is not None
+        self._part.run(inputs)
+        return self._duals.take(self._part, directions)
+
+    def _by_duals(self, inputs: Mapping[str, Any], directions: int) -> Outcome:
+        assert self._duals is not None
+        seeds, kernel = self._seeds(inputs, directions), self._duals.kernels.duals_of_chunk
+        _, results = self._on_few_rows
+        derivatives = np.zeros((*results.shape[:1], directions, results.shape[1]))
+        self._holds.fill(True)
+        self._in_chunks(directions, lambda _, *span: kernel(*span, seeds, derivatives))
+        holds = None if self._holds.all() else self._holds
+        return Outcome(results, holds, jacobian=derivatives if directions else None)
+
+    def _gradient_by_duals(self, inputs: Mapping[str, Any]) -> Outcome | None:
+        """Return the gradient, or None where it is not finite."""
+        assert self._duals is not None
+        seeds, kernel = self._seeds(inputs, self._count), self._duals.kernels.dual_gradient_of_chunk
+        weights, sums = self._weights, np.zeros((len(self._starts), 1 + self._count))
+        self._holds.fill(True)
+        self._in_chunks(self._count, lambda task, *span: kernel(*span, seeds, weights, sums[task]))
+        total, *slopes = sums.sum(axis=0).tolist()
+        if not np.isfinite(slopes).all():
+            return None
+        holds = None if self._holds.all() else self._holds
+        return Outcome(_NOTHING, holds, total, dict(zip(self._keys, slopes, strict=True)))
+
+    def _in_chunks(self, directions: int, run: Callable[..., None]) -> None:
+        """Call ``run`` with a chunk's number, the frame, the span of cases, and the rows."""
+        assert self._duals is not None
+        frame, cases = self._on_few_rows[0].address, self._fields["cases"]
+        size = self._duals.size_of_rows(self.width, directions)
+
+        def chunk(thread: int, task: int) -> None:
+            start = self._starts[task]
+            stop = min(start + self._chunk, cases)
+            v = self._memory(thread, f"duals {directions}", size)[1]
+            run(task, frame, start, stop, v, size)
+
+        in_threads(min(self._threads, len(self._starts)), len(self._starts), chunk)
 
     # ---- plans
 
@@ -234,11 +374,15 @@ class LaneProgram:
     # ---- chunks
 
     def _room(self, thread: int, name: str, rows: int) -> tuple[Floats, int]:
+        """Return memory of a thread for so many rows, and its address."""
+        return self._memory(thread, name, rows * self.width)
+
+    def _memory(self, thread: int, name: str, size: int) -> tuple[Floats, int]:
         """Return memory of a thread, to be used again and again, and its address."""
         workspace = self._workspaces[thread]
         room = workspace.get(name)
         if room is None:
-            made = aligned(rows * self.width)
+            made = aligned(size)
             room = workspace[name] = made, made.ctypes.data
         return room
 
