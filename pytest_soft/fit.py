@@ -131,10 +131,11 @@ class Fit:
         self._resume = resume
         self._kfold = kfold
         self._priors: list[Term] = []
-        self._cases: dict[str, int] = {}
+        self.cases: dict[str, int] = {}
         self._traces = Traces(session, partial(self._journal.starting_value, seed=seed))
         self.summary = FitSummary(dry_run=keeping.dry_run)
         self.values: Mapping[str, Any] = {}
+        self.traced: Sequence[Term] = ()
         self._non_finite: tuple[pytest.Function, str, Any] | None = None
 
     def run(self) -> FitSummary:
@@ -192,6 +193,7 @@ class Fit:
             # nothing will be stored, so the check must not run on trial values either
             _forget(key for term in terms for key in term.starts)
             raise
+        self.traced = terms[: len(terms) - len(self._priors)]
         groups = group_by_key(list(solution.values))
         old = {key: stored_or_declared(params[0]) for key, params in groups.items()}
         _forget(key for c in solution.components if not c.started for key in c.values)
@@ -241,7 +243,7 @@ class Fit:
         if found is not None and self._non_finite is None:
             self._non_finite = (item, *found)
         trace = partial(self._trace_again, item)
-        self._cases[item.nodeid] = tracing.cases
+        self.cases[item.nodeid] = tracing.cases
         return Term(item.nodeid, tracing.graph, trace, self._tests[item].fitted_weight)
 
     def _plain_term(
@@ -254,7 +256,7 @@ class Fit:
         refusal = "a text was made of a value" if refused is None else refused.text
         run = partial(self._run_again, item)
         weight = self._tests[item].fitted_weight
-        self._cases[item.nodeid] = measured.cases
+        self.cases[item.nodeid] = measured.cases
         return PlainTerm(item.nodeid, run, measured.read_values, _gist(refusal), weight), None
 
     def _run_again(
@@ -264,7 +266,7 @@ class Fit:
         set_values(group_by_key(list(values)), values)
         measured, failure = self._traces.measure(item)
         if failure is not None:
-            raise TrialError(_in_a_line(failure.text))
+            raise TrialError(failure.line)
         if measured.loss is None:
             raise TrialError("the test was skipped at this point")
         return measured.loss, measured.read_values
@@ -275,7 +277,7 @@ class Fit:
         with numpy_and_math_follow():
             tracing, failure = self._traces.trace(item)
         if failure is not None:
-            raise TrialError(_in_a_line(failure.text))
+            raise TrialError(failure.line)
         if tracing.graph is None:
             raise TrialError("the test was skipped at this point")
         return tracing.graph
@@ -441,7 +443,7 @@ class Fit:
             left = max(left - self.summary.seconds, 0.0)
         goal = replace(self._goal, timeout=left)
         try:
-            for sides in fit_folds(terms, start, goal, cases=self._cases, folds=self._kfold):
+            for sides in fit_folds(terms, start, goal, cases=self.cases, folds=self._kfold):
                 self.summary.folds.append(sides)
         except KeyboardInterrupt:
             self.summary.interrupted = True
@@ -506,13 +508,6 @@ def _with_way_out(failure: str) -> str:
         f"{failure}\nA program that cannot be differentiated can be fitted by its losses alone: "
         f"--soft-optimizer={' or '.join(sorted(WITHOUT_GRADIENT))}"
     )
-
-
-def _in_a_line(failure: str) -> str:
-    """Return the message and the place of a failure that pytest described at length."""
-    lines = failure.strip().splitlines()
-    messages = [line[1:].strip() for line in lines if line.startswith("E ")]
-    return f"{messages[-1]} ({lines[-1]})" if messages else lines[-1]
 
 
 def _gist(text: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -28,8 +28,9 @@ from pytest_soft.summary import FitSummary, Trouble
 from pytest_soft.trace import AT_IMPORT, in_fixture, read_by
 from pytest_soft.values import group_by_key, set_values
 from softtape.tape import set_reader
+from softtape.terms import Term
 
-__all__ = ["Fitting"]
+__all__ = ["Fitting", "spared_heap"]
 
 _SENT = "soft_fit"
 _DIED = "a worker died before the fit was done"
@@ -79,7 +80,7 @@ class Fitting:
         elif _will_run_tests(session):
             sealing = session.config.pluginmanager.register(_Sealing())
             try:
-                with _spared_heap():
+                with spared_heap():
                     summary = self._fit(session)
             finally:
                 session.config.pluginmanager.unregister(name=sealing)
@@ -95,6 +96,18 @@ class Fitting:
             self._fit_done.compare(session.config.stash[RUN].tests)
             _send(session.config)
         return ended
+
+    def take_traced(self) -> tuple[Sequence[Term], dict[str, Any], Mapping[str, int]]:
+        """Return the tests as the fit traced them, the values it found, and the tests' cases.
+
+        Only once: afterwards the tests are let go.
+        """
+        fit = self._fit_done
+        if fit is None:
+            return (), {}, {}
+        terms, fit.traced = fit.traced, ()
+        starts = {key: value for term in terms for key, value in term.starts.items()}
+        return terms, {**starts, **fit.values}, fit.cases
 
     def _fit(self, session: pytest.Session) -> FitSummary:
         config = session.config
@@ -214,7 +227,7 @@ def _send(config: pytest.Config) -> None:
 
 
 @contextmanager
-def _spared_heap() -> Iterator[None]:
+def spared_heap() -> Iterator[None]:
     """Keep the garbage collector from searching all that pytest collected, as graphs pile up."""
     if gc.get_freeze_count():  # somebody froze objects for longer
         yield

@@ -66,6 +66,10 @@ def pytest_configure(config: pytest.Config) -> None:
         from pytest_soft.compare import read_report
 
         run.earlier = read_report(Path(config.getoption("soft_compare")))
+    if run.settings.fit or run.settings.coverage:
+        from pytest_soft.covering import Covering
+
+        config.pluginmanager.register(Covering(), "soft-covering")
     if run.settings.fit:
         _register_fitting(config)  # where the plugin was loaded too late to do so before
 
@@ -279,7 +283,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if verbosity >= 0:
         terminalreporter.write_sep("=", "soft")
     width = config.get_terminal_writer().fullwidth
-    lines = summary_lines(verdict, run.tests, run.fit, verbosity=verbosity, width=width)
+    lines = summary_lines(
+        verdict, run.tests, run.fit, coverage=run.coverage, verbosity=verbosity, width=width
+    )
     for line, markup in lines:
         terminalreporter.write_line(line, **markup)
     if run.comparison is not None:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from pytest_soft.collect import Options
+    from pytest_soft.coverage import Coverage
     from pytest_soft.settings import Settings
     from pytest_soft.summary import FitSummary
     from pytest_soft.verdict import TestLoss, Verdict
@@ -30,6 +31,8 @@ class Run:
         What the check measured, by test id.
     fit
         What the fit has to say, if there was one.
+    coverage
+        Which tests reach which Params, where that was measured.
     problems
         What else fails the run, in words.
     params
@@ -48,6 +51,7 @@ class Run:
         self.options: dict[str, Options] = {}
         self.tests: dict[str, TestLoss] = {}
         self.fit: FitSummary | None = None
+        self.coverage: Coverage | None = None
         self.problems: list[str] = []
         self.params: list[dict[str, Any]] = []
         self.earlier: Mapping[str, Any] | None = None
@@ -71,6 +75,8 @@ class Run:
             worst_threshold=self.settings.worst_threshold,
             suite_thresholds=self.settings.suite_thresholds,
             ratchet=self.settings.ratchet,
+            coverage=self.coverage.percent if self.coverage else None,
+            coverage_fail_under=self.settings.coverage_fail_under,
             folds=self.fit.folds if self.fit else (),
         )
 

@@ -28,6 +28,11 @@ _NAMES = {
         "PERCENT",
         "most by which a test or suite may be worse than at the last fit, such as 5%%",
     ),
+    "coverage_fail_under": (
+        "float",
+        "PERCENT",
+        "with --soft-coverage: least part of the Params that tests must reach",
+    ),
     "optimizer": (
         "string",
         "NAME",
@@ -89,6 +94,10 @@ class Settings(NamedTuple):
         Limits on the sums of named suites, by name.
     ratchet
         By which part of it a loss may be above that of the last fit, or None.
+    coverage
+        Find which tests reach which Params.
+    coverage_fail_under
+        Least percentage of the Params' elements that tests must reach, or None.
     optimizer
         Name of an optimizer, or ``auto``.
     engine
@@ -129,6 +138,8 @@ class Settings(NamedTuple):
     worst_threshold: float | None
     suite_thresholds: Mapping[str, float]
     ratchet: float | None
+    coverage: bool
+    coverage_fail_under: float | None
     optimizer: str
     engine: str
     max_steps: int | None
@@ -164,9 +175,12 @@ class Settings(NamedTuple):
         reports = any(config.getoption(f"soft_{name}") for name in _REPORTS)
         fit = bool(config.getoption("soft_fit"))
         limits = any(given[name] is not None for name in (*_LIMITS, "ratchet"))
-        asked = (fit or limits or reports) and runs_tests(config)
+        coverage = bool(config.getoption("soft_coverage"))
+        asked = (fit or limits or reports or coverage) and runs_tests(config)
         if given["kfold"] is not None and not fit:
             raise pytest.UsageError("--soft-kfold needs --soft-fit: a check fits nothing")
+        if given["coverage_fail_under"] is not None and not coverage:
+            raise pytest.UsageError("--soft-coverage-fail-under needs --soft-coverage")
         for name in _NAMES:
             if given[name] is None:
                 given[name] = _ini(config, f"soft_{name}")
@@ -183,6 +197,9 @@ class Settings(NamedTuple):
             worst_threshold=given["worst_threshold"],
             suite_thresholds=_suites(config),
             ratchet=_part(given["ratchet"]),
+            coverage=coverage,
+            # in the ini file, it is for the runs that measure
+            coverage_fail_under=given["coverage_fail_under"] if coverage else None,
             optimizer=given["optimizer"] or "auto",
             engine=given["engine"] or "auto",
             max_steps=given["max_steps"],
@@ -230,6 +247,9 @@ class Settings(NamedTuple):
             raise pytest.UsageError(f"soft_restarts is {self.restarts}: it must be 0 or more")
         if self.seed < 0:
             raise pytest.UsageError(f"soft_seed is {self.seed}: it must be 0 or more")
+        under = self.coverage_fail_under
+        if under is not None and not 0 <= under <= 100:
+            raise pytest.UsageError(f"soft_coverage_fail_under is {under}: it is a percentage")
         self._check_batches()
         self._check_split()
 
@@ -376,6 +396,12 @@ def add_options(parser: pytest.Parser) -> None:
         action="store_true",
         default=False,
         help="with --soft-fit: go on with the last fit that was killed or stopped",
+    )
+    group.addoption(
+        "--soft-coverage",
+        action="store_true",
+        default=False,
+        help="show which tests reach which Params, and which Params no test reaches",
     )
     text = "residuals are in units of their standard deviations: show chi squared"
     group.addoption("--soft-absolute-sigma", action="store_true", default=False, help=text)

@@ -219,6 +219,13 @@ class TraceFailure(NamedTuple):
     nodeid: str
     text: str
 
+    @property
+    def line(self) -> str:
+        """Its message and its place."""
+        lines = self.text.strip().splitlines()
+        messages = [line[1:].strip() for line in lines if line.startswith("E ")]
+        return f"{messages[-1]} ({lines[-1]})" if messages else lines[-1]
+
 
 class _Boundary(pytest.Item):
     """Stands for «whatever comes next»: fixtures narrower than the session end before it."""

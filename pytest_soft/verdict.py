@@ -177,6 +177,10 @@ class Verdict(NamedTuple):
         The limit on their gap, or None.
     ratchet
         By which part of it a loss may be above that of the last fit, or None for no such limit.
+    coverage
+        Percentage of the Params' elements that tests reach, or None where it was not measured.
+    coverage_fail_under
+        The least that it may be, or None.
     """
 
     passed: bool
@@ -189,6 +193,8 @@ class Verdict(NamedTuple):
     sides: Sides | None = None
     gap: float | None = None
     ratchet: float | None = None
+    coverage: float | None = None
+    coverage_fail_under: float | None = None
 
 
 def most_allowed(last: float, ratchet: float) -> float:
@@ -211,6 +217,8 @@ def judge(
     worst_threshold: float | None = None,
     suite_thresholds: Mapping[str, float] = MappingProxyType({}),
     ratchet: float | None = None,
+    coverage: float | None = None,
+    coverage_fail_under: float | None = None,
 ) -> Verdict:
     """Return the verdict on a run.
 
@@ -238,6 +246,10 @@ def judge(
         The limits on the sums of named suites.
     ratchet
         By which part of it the loss of a test or suite may be above that of the last fit.
+    coverage
+        Percentage of the Params' elements that tests reach; None where it was not measured.
+    coverage_fail_under
+        The least that it may be.
     """
     counted = {name: test for name, test in tests.items() if test.counts}
     fitted = [test for test in counted.values() if not test.held_out]
@@ -263,6 +275,7 @@ def judge(
     reasons += _above(fitted, total, threshold, mean_threshold, worst_threshold, suites)
     if ratchet is not None:
         reasons += _worse(counted, ratchet)
+    reasons += _uncovered(coverage, coverage_fail_under)
     sides = _sides(fitted, [test for test in counted.values() if test.held_out])
     for whose, found in (("tests", sides), ("folds", pooled(folds))):
         if gap is not None and found is not None and not found.gap <= gap:
@@ -281,6 +294,8 @@ def judge(
         sides,
         gap,
         ratchet,
+        coverage,
+        coverage_fail_under,
     )
 
 
@@ -341,6 +356,16 @@ def _worse(counted: Mapping[str, TestLoss], ratchet: float) -> Iterator[str]:
                 f"the suite {suite} is more than {limit} worse than at the last fit: {now:.6g}, "
                 f"it was {last:.6g}"
             )
+
+
+def _uncovered(coverage: float | None, fail_under: float | None) -> Iterator[str]:
+    if fail_under is None:
+        return
+    if coverage is None:
+        yield "nothing tells which Params the tests reach: there are none, or it was not measured"
+    elif not coverage >= fail_under:
+        limit = f"the limit is {fail_under:.4g} %"
+        yield f"tests reach {coverage:.4g} % of the Params' elements: {limit}"
 
 
 def _suites(fitted: Sequence[TestLoss], thresholds: Mapping[str, float]) -> tuple[Suite, ...]:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pytest_soft.coverage import Coverage
 from pytest_soft.summary import FitSummary
 from pytest_soft.verdict import TestLoss, Verdict
 
@@ -22,6 +23,7 @@ def run_data(
     *,
     exit_status: int,
     params: Sequence[Mapping[str, Any]] = (),
+    coverage: Coverage | None = None,
 ) -> dict[str, Any]:
     """Return dicts, lists, texts, truths and finite numbers, as ``report.schema.json`` has them.
 
@@ -37,6 +39,8 @@ def run_data(
         What pytest tells the shell.
     params
         File, name, shape and value of each Param that was checked.
+    coverage
+        Which tests reach which Params, if that was measured.
     """
     data = {
         "format": FORMAT,
@@ -50,9 +54,19 @@ def run_data(
         "tests": [_test(name, test) for name, test in sorted(tests.items())],
         "params": params,
         "fit": None if fit is None else fit.to_dict(),
+        "coverage": None if coverage is None else _coverage(coverage),
         "comparison": None,
     }
     return {key: _finite(value) for key, value in data.items()}
+
+
+def _coverage(coverage: Coverage) -> dict[str, Any]:
+    plain = coverage.to_dict()
+    moved = "name", "before", "after"
+    for blame in plain["blames"]:
+        for key in ("moves", "worse"):
+            blame[key] = [dict(zip(moved, change, strict=True)) for change in blame[key]]
+    return {"percent": coverage.percent, **plain}
 
 
 def _test(name: str, test: TestLoss) -> dict[str, Any]:

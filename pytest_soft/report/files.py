@@ -41,7 +41,14 @@ def write_reports(session: pytest.Session, run: Run, verdict: Verdict) -> None:
     verdict
         What was decided.
     """
-    data = run_data(verdict, run.tests, run.fit, exit_status=session.exitstatus, params=run.params)
+    data = run_data(
+        verdict,
+        run.tests,
+        run.fit,
+        exit_status=session.exitstatus,
+        params=run.params,
+        coverage=run.coverage,
+    )
     if run.earlier is not None:
         file = session.config.getoption("soft_compare")
         run.comparison = data["comparison"] = {"file": file, **compare(run.earlier, data)}

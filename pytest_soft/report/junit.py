@@ -26,7 +26,7 @@ def properties(data: Mapping[str, Any]) -> list[tuple[str, str]]:
     """
     verdict = data["verdict"]
     found = [("soft.verdict", "passed" if verdict["passed"] else "failed")]
-    for name in ("total", "threshold"):
+    for name in ("total", "threshold", "coverage"):
         if verdict[name] is not None:
             found.append((f"soft.{name}", repr(verdict[name])))
     for param in (data["fit"] or {}).get("params", ()):

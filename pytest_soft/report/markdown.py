@@ -39,7 +39,17 @@ def _headline(data: Mapping[str, Any]) -> Iterator[str]:
         yield f"- {_escaped(reason)}"
     if fit and fit["outcome"]:
         yield f"- fit: {_escaped(fit['outcome'])}, by {_escaped(fit['optimizer'])}"
+    if verdict["coverage"] is not None:
+        yield f"- coverage: {_escaped(_coverage(data))}"
     yield ""
+
+
+def _coverage(data: Mapping[str, Any]) -> str:
+    params = data["coverage"]["params"]
+    missed = [param["name"] for param in params if param["reached"] < param["elements"]]
+    more = f" and {len(missed) - _WORST} more" if len(missed) > _WORST else ""
+    names = f"; not {', '.join(missed[:_WORST])}{more}" if missed else ""
+    return f"tests reach {data['verdict']['coverage']:.4g} % of the elements of Params{names}"
 
 
 def _params(data: Mapping[str, Any]) -> Iterator[str]:

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import isnan
 from typing import TypeAlias
 
+from pytest_soft.coverage import Coverage
+from pytest_soft.report.covered import blame_lines, coverage_lines
 from pytest_soft.summary import ComponentFit, FitSummary, ParamChange
 from pytest_soft.verdict import Sides, TestLoss, Verdict, pooled
 
@@ -32,6 +34,7 @@ def summary_lines(
     tests: Mapping[str, TestLoss],
     fit: FitSummary | None,
     *,
+    coverage: Coverage | None = None,
     verbosity: int = 0,
     width: int | None = None,
 ) -> Iterator[Line]:
@@ -45,6 +48,8 @@ def summary_lines(
         What was measured, by test id.
     fit
         What the fit has to say, if there was one.
+    coverage
+        Which tests reach which Params, if that was measured.
     verbosity
         pytest's: below 0 for one line, above 0 for everything.
     width
@@ -74,6 +79,11 @@ def summary_lines(
         yield from _folded(_difference(tests, fit), width)
     yield from _folded(_suite_lines(verdict), width)
     yield from _sides_lines(verdict, fit)
+    if coverage is not None:
+        if coverage.asked:
+            limit = verdict.coverage_fail_under
+            yield from _folded(coverage_lines(coverage, limit, verbosity, width), width)
+        yield from _folded(blame_lines(coverage.blames), width)
     yield from _folded(_doubts(verdict, tests, fit.folds if fit is not None else []), width)
     yield from _worst(tests, verbosity)
 

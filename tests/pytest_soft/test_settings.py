@@ -21,6 +21,8 @@ DEFAULTS = {
     "worst_threshold": None,
     "suite_thresholds": {},
     "ratchet": None,
+    "coverage": False,
+    "coverage_fail_under": None,
     "optimizer": "auto",
     "engine": "auto",
     "max_steps": None,
