@@ -62,6 +62,11 @@ def test_defaults(pytester):
         (("--soft-gap=0",), {"gap": 0.0, "asked": True}),
         (("--soft-ratchet=2.5%",), {"ratchet": 0.025, "asked": True}),
         (("-o", "soft_ratchet=5%"), {"ratchet": 0.05}),
+        (
+            ("--soft-coverage", "--soft-coverage-fail-under=90"),
+            {"coverage": True, "coverage_fail_under": 90.0, "asked": True},
+        ),
+        (("-o", "soft_coverage_fail_under=90"), {"coverage_fail_under": None}),
         (("--soft-fit", "--soft-kfold=5"), {"fit": True, "kfold": 5, "asked": True}),
         (("--soft-absolute-sigma",), {"absolute_sigma": True}),
     ],
@@ -149,6 +154,11 @@ def test_all_in_native_toml(pytester):
         (("--soft-ratchet=x%",), "soft_ratchet is 'x%': it takes a percentage"),
         (("--soft-ratchet=-5%",), "soft_ratchet is '-5%': it takes a percentage"),
         (("--soft-ratchet=5%%",), "soft_ratchet is '5%%': it takes a percentage"),
+        (("--soft-coverage-fail-under=90",), "--soft-coverage-fail-under needs --soft-coverage"),
+        (
+            ("--soft-coverage", "--soft-coverage-fail-under=101"),
+            "soft_coverage_fail_under is 101.0: it is a percentage",
+        ),
         (("--soft-gap=nan",), "soft_gap is nan, which no loss could meet"),
         (("--soft-max-steps=-1",), "soft_max_steps is -1: it must be 0 or more"),
         (("--soft-timeout=0",), "soft_timeout is 0.0: it must be above 0 seconds"),

@@ -95,6 +95,14 @@ def loss(value, **options):
         ({"a": loss(None, last=1.0)}, {"ratchet": 0.05}, None, ("1 test gave no loss",)),
         ({"a": loss(9.0, last=1.0, counts=False), "b": loss(1.0, last=1.0)}, {"ratchet": 0}, 1.0,
          ()),
+        # coverage: the percentage of the Params' elements that tests reach
+        ({"a": loss(1.0)}, {"coverage": 50.0}, 1.0, ()),
+        ({"a": loss(1.0)}, {"coverage": 50.0, "coverage_fail_under": 50.0}, 1.0, ()),
+        ({"a": loss(1.0)}, {"coverage": 50.0, "coverage_fail_under": 50.1}, 1.0,
+         ("tests reach 50 % of the Params' elements: the limit is 50.1 %",)),
+        ({"a": loss(1.0)}, {"coverage": 0.0, "coverage_fail_under": 0.0}, 1.0, ()),
+        ({"a": loss(1.0)}, {"coverage": None, "coverage_fail_under": 0.0}, 1.0,
+         ("nothing tells which Params the tests reach: there are none, or it was not measured",)),
         # expected failures do not count
         ({"a": loss(9.0, counts=False), "b": loss(1.0)}, {"threshold": 1}, 1.0, ()),
         ({"a": loss(None, counts=False), "b": loss(1.0)}, {}, 1.0, ()),
