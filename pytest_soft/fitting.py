@@ -87,7 +87,7 @@ class Fitting:
                 if folder is not None:
                     workers.publish(folder, {})  # where the fit ended before it had values
             if summary.interrupted:
-                raise KeyboardInterrupt
+                raise session.Interrupted("the fit was stopped from the keyboard")
         elif folder is not None:
             workers.publish(folder, {})
         set_reader(None)

@@ -50,6 +50,7 @@ class Progress:
         if self._live and now - self._last >= _EVERY:
             self._last = now
             self._reporter.rewrite(f"{text}  ({step.seconds:.1f} s)", erase=True)
+            self._reporter.write("\r")  # the ^C of a terminal would wrap at the end of the line
         elif not self._live and worth_a_line(step.step):
             self._reporter.ensure_newline()
             self._reporter.write_line(text)

@@ -524,7 +524,8 @@ def test_keyboard_interrupt_from_the_program(project):
             "stored   in prog.soft.json",
         ]
     )
-    result.stdout.fnmatch_lines(["*KeyboardInterrupt*"])
+    result.stdout.fnmatch_lines(["!*! Interrupted: the fit was stopped from the keyboard !*!"])
+    assert "fitting.py" not in result.stdout.str()
 
 
 def test_keyboard_interrupt_while_the_suite_is_traced(prog):

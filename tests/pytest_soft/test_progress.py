@@ -15,6 +15,9 @@ class Reporter:
     def ensure_newline(self):
         self.said.append("\n")
 
+    def write(self, text):
+        self.said.append(text)
+
     def write_line(self, text):
         self.said.append(text)
 
@@ -58,6 +61,8 @@ def test_live_line_is_throttled_and_cleared():
     assert 2 <= len(live) < 100
     assert live[0] == ("live", "soft-fit: step 0, total loss 1  (0.2 s)", {"erase": True})
     assert live[-1] == ("live", "", {"erase": True})
+    after = reporter.said.index(live[0]) + 1
+    assert reporter.said[after] == "\r"  # where ^C wraps nothing
 
 
 def test_live_line_is_cleared_after_an_error():
