@@ -1,5 +1,6 @@
 """Our own hooks: optimizers of a user's conftest, and what is told after each step."""
 
+import json
 import re
 from pathlib import Path
 
@@ -32,6 +33,44 @@ def test_the_object_of_the_guide_steps_and_is_told_of(sine):
     told = [line.split() for line in result.outlines if re.match(r"\d+ [\d.e-]+ *$", line)]
     assert [int(step) for step, _ in told] == [0, 100, 200]
     assert float(told[0][1]) > float(told[1][1])
+
+
+STAND_IN = """
+    class SummaryWriter:
+        def __init__(self):
+            self.file = open("told", "a")
+
+        def add_scalar(self, tag, value, step):
+            print(tag, value, step, file=self.file)
+
+        def close(self):
+            print("closed", file=self.file)
+            self.file.close()
+"""
+
+
+@pytest.mark.parametrize("workers", [[], ["-n", "2"]])
+def test_the_record_for_tensorboard_has_each_step(sine, workers):
+    sine.write("conftest.py", example("tensorboard"))
+    sine.write("tensorboardX.py", STAND_IN)
+    result = sine.apart("--soft-fit", "--soft-json=r.json", *workers)
+    assert result.ret == 0
+    *told, closed = (sine.path / "told").read_text(encoding="utf-8").splitlines()
+    assert closed == "closed"
+    fit = json.loads((sine.path / "r.json").read_text(encoding="utf-8"))["fit"]
+    best = [line.split()[1:] for line in told if line.startswith("soft/best_value ")]
+    assert [int(step) for _, step in best] == list(range(fit["steps"] + 1))
+    assert float(best[0][0]) == fit["before"]
+    assert float(best[-1][0]) == pytest.approx(fit["after"])
+    assert len(told) == 3 * len(best)
+
+
+def test_the_record_for_tensorboard_is_one(sine):
+    pytest.importorskip("tensorboardX")
+    sine.write("conftest.py", example("tensorboard"))
+    assert sine.apart("--soft-fit").ret == 0
+    (events,) = (sine.path / "runs").glob("*/events.out.tfevents.*")
+    assert b"soft/best_value" in events.read_bytes()
 
 
 def test_the_limits_hold_for_a_function_that_knows_of_none(sine):
