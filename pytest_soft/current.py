@@ -41,11 +41,12 @@ def _current() -> list[dict[str, Any]]:
     if "softtape.param" not in sys.modules:
         return []
     from pytest_soft.keep import relative
+    from pytest_soft.values import of_loaded_modules
     from softtape.errors import SoftError
-    from softtape.param import declared, peek
+    from softtape.param import peek
 
     found = {}
-    for param in declared():
+    for param in of_loaded_modules():
         try:
             name, value = param.name, peek(param)
         except SoftError:  # without a name, or a blank never filled in

@@ -29,7 +29,7 @@ from pytest_soft.solve import FitProgress, Solution, solve, without_slope
 from pytest_soft.summary import FitSummary, Trouble
 from pytest_soft.ties import tied_changes
 from pytest_soft.trace import TraceFailure, Traces, first_non_finite
-from pytest_soft.values import Groups, group_by_key, set_values
+from pytest_soft.values import Groups, group_by_key, of_loaded_modules, set_values
 from pytest_soft.verdict import TestLoss
 from softtape import SoftError, store
 from softtape.errors import ParamWarning
@@ -539,7 +539,7 @@ def _orphans(groups: Groups) -> list[str]:
 def _unreached(reached: set[str]) -> list[str]:
     """Return the names of the Params that could be fitted, but that no test reaches."""
     found: dict[str, str] = {}
-    for param in declared():
+    for param in of_loaded_modules():
         if param.frozen or param.file is None:
             continue
         try:

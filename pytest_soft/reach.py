@@ -8,7 +8,6 @@ to each side.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
@@ -19,13 +18,12 @@ from numpy.typing import NDArray
 from pytest_soft.coverage import ParamCoverage
 from pytest_soft.keep import relative
 from pytest_soft.places import bounds_of, layout_of, moved_by_values, placed
-from pytest_soft.values import Groups, group_by_key
+from pytest_soft.values import Groups, group_by_key, of_loaded_modules
 from softtape import Param, SoftError
 from softtape.components import connected
 from softtape.objective import Layout, Objective, ShapeOfProblemChanged, Term
 from softtape.optimize import Bounds
 from softtape.optimize.base import parameter_scale
-from softtape.param import declared
 from softtape.statistics.uncertainty import estimate
 
 __all__ = ["Part", "losses_at", "parts_of", "reach"]
@@ -117,14 +115,12 @@ def reach(
 def _fittable(found: Mapping[str, ParamCoverage]) -> dict[str, Param]:
     """Return the Params that a fit could move, by key, in the order of files and names."""
     params: dict[str, Param] = {}
-    loaded = {getattr(module, "__file__", None) for module in list(sys.modules.values())} - {None}
-    for param in declared():
+    for param in of_loaded_modules():
         try:
             key = param.key
         except SoftError:  # without a name, no fit could store it
             continue
-        # what is left of a module that was thrown away is no part of the program
-        if not param.frozen and (param.file in loaded or key in found):
+        if not param.frozen and (param.file is not None or key in found):
             params.setdefault(key, param)
     return dict(sorted(params.items(), key=lambda item: (item[1].file or "", item[1].name)))
 

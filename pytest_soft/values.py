@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from softtape import Param, SoftError
 from softtape.param import assign, declared
 
-__all__ = ["Groups", "as_declared", "group_by_key", "set_values"]
+__all__ = ["Groups", "as_declared", "group_by_key", "of_loaded_modules", "set_values"]
 
 Groups: TypeAlias = Mapping[str, Sequence[Param]]
 
@@ -30,6 +31,12 @@ def group_by_key(keys: Iterable[str]) -> dict[str, list[Param]]:
         if key in groups and not param.frozen:
             groups[key].append(param)
     return groups
+
+
+def of_loaded_modules() -> list[Param]:
+    """Return the declared Params, but for what is left of modules that were thrown away."""
+    loaded = {getattr(module, "__file__", None) for module in list(sys.modules.values())}
+    return [param for param in declared() if param.file is None or param.file in loaded]
 
 
 def set_values(groups: Groups, values: Mapping[str, Any]) -> None:
