@@ -63,10 +63,16 @@ def limit_of(function: Callable[..., Any], threshold: float | None) -> float | N
     return 1.0 if threshold is None else min(threshold, 1.0)
 
 
-def measure(function: Callable[..., Any], keywords: Mapping[str, Any]) -> Asserts | None:
+def measure(
+    function: Callable[..., Any],
+    keywords: Mapping[str, Any],
+    *,
+    through: type[Exception] | tuple[()] = (),
+) -> Asserts | None:
     """Run a test on plain numbers; None if it does not rely on asserts, and did not run.
 
     One whose assertions do not all hold is then to be run as it is, for pytest's own account of it.
+    Exceptions of the type ``through`` say nothing about it, and are not caught.
     """
     twin = softened(function)
     if twin is None:
@@ -74,6 +80,8 @@ def measure(function: Callable[..., Any], keywords: Mapping[str, Any]) -> Assert
     soft = Asserts()
     try:
         twin(soft=soft, **keywords)
+    except through:
+        raise
     except Exception:
         soft.complete = False
     return soft

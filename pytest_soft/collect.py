@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import math
 import opcode
 import sys
@@ -12,7 +13,15 @@ from typing import Any, NamedTuple, TypeVar, overload
 
 import pytest
 
-__all__ = ["MARK", "Options", "may_assert", "options_of", "read_options", "soft_test"]
+__all__ = [
+    "MARK",
+    "Options",
+    "called_by_others",
+    "may_assert",
+    "options_of",
+    "read_options",
+    "soft_test",
+]
 
 __tracebackhide__ = True  # pytest shows the line of the decorator instead
 
@@ -179,12 +188,24 @@ def options_of(item: pytest.Item) -> Options | None:
     ):
         raise pytest.UsageError(
             f"{item.nodeid}: a soft test is a function or a method of a plain class; "
-            "unittest's own runner drops what a test returns"
+            "unittest's own runner drops what a test returns. Let the class have no base (set-up "
+            "goes into setup_method or a fixture), or write the soft test as a function beside it"
         )
     try:
         return read_options(given)
     except (TypeError, ValueError) as error:
         raise pytest.UsageError(f"{item.nodeid}: {error}") from error
+
+
+def called_by_others(function: Callable[..., Any]) -> bool:
+    """Whether another plugin has to call a test function: a coroutine, or one of hypothesis.
+
+    Parameters
+    ----------
+    function
+        The test function or bound method.
+    """
+    return hasattr(function, "hypothesis") or inspect.iscoroutinefunction(function)
 
 
 def may_assert(function: Callable[..., Any]) -> bool:

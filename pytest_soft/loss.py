@@ -85,7 +85,7 @@ def _no_loss(value: Any) -> str | None:
     if inspect.isawaitable(value):
         if inspect.iscoroutine(value):
             value.close()
-        return "returned a coroutine: a soft test is a plain function, not async"
+        return "returned a coroutine that nobody awaits: make the test itself `async def`"
     kind = getattr(getattr(value, "dtype", None), "kind", None)
     if isinstance(value, bool) or kind == "b":
         return f"returned {value!r}, a pass or fail: return a distance from what is expected"

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
-from pytest_soft.collect import MARK, Options, may_assert, options_of
-from pytest_soft.run import RUN, Run
+from pytest_soft.collect import MARK, Options, called_by_others, may_assert, options_of
+from pytest_soft.run import CAUGHT, LOSS, RUN, Run
 from pytest_soft.settings import Settings, add_options, reports_wanted
 from pytest_soft.split import is_held_out
 
@@ -26,7 +26,6 @@ __tracebackhide__ = True  # tracebacks shall end in the user's own code
 
 
 _PHASES = ("setup", "call", "teardown")
-_LOSS = pytest.StashKey[tuple[float | None, int, bool | None]]()  # loss, cases, holds
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -86,15 +85,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Read what the authors of soft tests asked for; last, since hooks may add marks too."""
     run = config.stash[RUN]
     known: dict[tuple[Any, ...], Options | None] = {}  # of the cases of a function, read once
+    others = False
     for item in items:
         marks = tuple(map(id, item.iter_markers(MARK)))
         if marks:
             key = (type(item), id(item.parent), *marks)
             if key not in known:
                 known[key] = options_of(item)
+                others = others or called_by_others(item.obj)  # type: ignore[attr-defined]
             options = known[key]
             if options is not None:
                 run.options[item.nodeid] = _decided(options, item.nodeid, run.settings)
+    if others and not config.pluginmanager.has_plugin("soft-catching"):
+        from pytest_soft.catching import Catching
+
+        config.pluginmanager.register(Catching(run, _keep_caught), "soft-catching")
 
 
 def _decided(options: Options, nodeid: str, settings: Settings) -> Options:
@@ -109,9 +114,9 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     """Run a soft test, and keep its loss instead of warning that it returned something."""
     run = pyfuncitem.config.stash[RUN]
     options = run.options.get(pyfuncitem.nodeid)
-    if options is None:
+    if options is None or CAUGHT in pyfuncitem.stash:
         return None
-    pyfuncitem.stash[_LOSS] = None, 0, None  # a rerun must not show the loss of the run before
+    pyfuncitem.stash[LOSS] = None, 0, None  # a rerun must not show the loss of the run before
     # pytest's own list of them, which knows defaults and mock.patch; not public
     wanted = pyfuncitem._fixtureinfo.argnames
     given = {name: pyfuncitem.funcargs[name] for name in wanted}
@@ -124,9 +129,20 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
         loss = _check_asserts(pyfuncitem, given)
     else:
         loss = _keep_loss(pyfuncitem, pyfuncitem.obj(**given))
+    _hold_to_threshold(loss, options)
+    return True
+
+
+def _keep_caught(item: pytest.Function, returned: Any, holds: bool | None) -> None:
+    """Keep what a test returned that others called."""
+    loss = _keep_loss(item, returned, holds)
+    if holds is not False:
+        _hold_to_threshold(loss, item.config.stash[RUN].options[item.nodeid])
+
+
+def _hold_to_threshold(loss: float, options: Options) -> None:
     if options.threshold is not None and loss > options.threshold:
         _fail(f"the loss {loss:.6g} is above the threshold {options.threshold:.6g} of this test")
-    return True
 
 
 def _keep_loss(item: pytest.Function, returned: Any, holds: bool | None = None) -> float:
@@ -140,7 +156,7 @@ def _keep_loss(item: pytest.Function, returned: Any, holds: bool | None = None) 
     if problem:  # not in the handler, or pytest shows our own exception before this one
         file, line, _ = item.location
         _fail(f"{file}:{(line or 0) + 1}: the soft test {problem}")
-    item.stash[_LOSS] = loss, cases, holds
+    item.stash[LOSS] = loss, cases, holds
     return loss
 
 
@@ -178,7 +194,7 @@ def pytest_runtest_makereport(
     options = item.config.stash[RUN].options.get(item.nodeid)
     if options is not None:
         nothing = None, 0, None
-        measured = item.stash.get(_LOSS, nothing) if report.when == "call" else nothing
+        measured = item.stash.get(LOSS, nothing) if report.when == "call" else nothing
         loss, cases, holds = measured
         soft = {
             "loss": loss,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pytest_soft.summary import FitSummary
     from pytest_soft.verdict import TestLoss, Verdict
 
-__all__ = ["RUN", "Run"]
+__all__ = ["CAUGHT", "LOSS", "RUN", "Run"]
 
 
 class Run:
@@ -82,3 +82,9 @@ class Run:
 
 
 RUN = pytest.StashKey[Run]()
+
+LOSS = pytest.StashKey[tuple[float | None, int, bool | None]]()
+"""Of a test in a check: its loss, the number of its cases, whether its assertions hold."""
+
+CAUGHT = pytest.StashKey[bool]()
+"""Of a test that others call (see :mod:`pytest_soft.catching`): not to be called by us."""

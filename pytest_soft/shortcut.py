@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from pytest_soft.asserts import measuring
+from pytest_soft.collect import called_by_others
 
 __all__ = ["Shortcut", "forget_instance"]
 
@@ -29,7 +30,10 @@ _HOOKS = (
     "pytest_runtest_makereport",
     "pytest_pyfunc_call",
 )
-_HARMLESS = ("_pytest.", "pytest_soft.", "xdist.", "_hypothesis_pytestplugin")
+_HARMLESS = (  # to a plain function that passes
+    *("_pytest.", "pytest_soft.", "xdist.", "_hypothesis_pytestplugin"),
+    *("anyio.", "pytest_asyncio.", "pytest_cov.", "pytest_html.", "pytest_rerunfailures"),
+)
 _ACTED_ON = ("skip", "skipif", "xfail", "hypothesis")  # marks; those of others need a hook above
 # where fixtures of pytest itself are defined that need no hook: the others live on reports and
 # captures. (A direct parameter is wrapped in a fixture, too, and so is setup_module.)
@@ -122,7 +126,11 @@ class Shortcut:
 
     def _find_way(self, item: pytest.Function) -> _Way:
         marks = item.parent.iter_markers() if item.parent is not None else ()
-        if self._closed or any(mark.name in _ACTED_ON for mark in marks):
+        if (
+            self._closed
+            or called_by_others(item.obj)
+            or any(mark.name in _ACTED_ON for mark in marks)
+        ):
             return _PROTOCOL
         fixtures = item._fixtureinfo.name2fixturedefs
         makers = {name: [made.func.__module__ for made in fixtures[name]] for name in fixtures}

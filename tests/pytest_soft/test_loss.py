@@ -73,7 +73,7 @@ def test_a_coroutine_is_closed_and_refused():
     async def test_it():
         return 1.0
 
-    with pytest.raises(LossError, match="returned a coroutine: a soft test is a plain function"):
+    with pytest.raises(LossError, match="returned a coroutine that nobody awaits: make"):
         loss_of(test_it())
 
 

@@ -1,6 +1,7 @@
 """Under pytest-xdist: the same bytes, losses and verdict as in one process, whatever happens."""
 
 import json
+import shutil
 
 import pytest
 
@@ -61,6 +62,7 @@ def several(project):
 
 def outcome(project, *args):
     """Fit from the declared start and check; return all that must not depend on workers."""
+    shutil.rmtree(project.path / "cache", ignore_errors=True)  # which knows what failed last
     if project.store("prog").exists():
         project.store("prog").unlink()
     found = []
