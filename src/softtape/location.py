@@ -5,7 +5,6 @@ from __future__ import annotations
 import linecache
 import os
 import sys
-import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -14,7 +13,7 @@ import numpy as np
 
 __all__ = ["Location", "asked_by_scipy", "raised_at", "user_location"]
 
-_STANDARD = f"{sysconfig.get_paths()['stdlib']}{os.sep}"
+_STANDARD = f"{Path(os.__file__).parent}{os.sep}"  # as sysconfig says, which takes 2 ms
 _INSTALLED = (f"{_STANDARD}site-packages{os.sep}", f"{_STANDARD}dist-packages{os.sep}")
 _OURS_AND_NUMPYS = (
     f"{Path(__file__).parent}{os.sep}",

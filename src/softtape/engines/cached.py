@@ -11,7 +11,6 @@ import struct
 import sys
 from collections.abc import Iterator
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 
 __all__ = ["kernels_cached"]
@@ -48,13 +47,19 @@ def _cached(kernel: str) -> bool:
         hashlib.sha256(source.read_bytes()).digest(),
         struct.pack(">d", source.stat().st_mtime),
     )
-    numba = version("numba").encode()
+    numba = _version().encode()
     for folder in _folders(source):
         for index in folder.glob(f"{kernel}-*.{tag}*.nbi"):
             content = index.read_bytes()
             if numba in content[:100] and any(mark in content for mark in marks):
                 return True
     return False
+
+
+def _version() -> str:
+    from importlib.metadata import version  # which takes 10 ms
+
+    return version("numba")
 
 
 def _folders(source: Path) -> Iterator[Path]:

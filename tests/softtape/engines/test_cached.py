@@ -32,7 +32,7 @@ def write(folder, stamp, *, numba="9.9"):
 
 
 def test_an_index_counts_for_its_source_and_its_numba(folder, monkeypatch):
-    monkeypatch.setattr(cached, "version", lambda name: "9.9")
+    monkeypatch.setattr(cached, "_version", lambda: "9.9")
     digest, state = hashlib.sha256(SOURCE.read_bytes()).digest(), SOURCE.stat()
     assert not cached._cached("_rows.apply")
     for stamp in (digest, (state.st_mtime, state.st_size)):  # of numba today, and before
