@@ -133,19 +133,14 @@ def has_hole(value: Any) -> bool:
 
 def shape_of(value: Any) -> tuple[int, ...]:
     """Return the shape of a number, an array or a traced value, without numpy's dispatch."""
-    try:
-        shape: tuple[int, ...] = value.shape
-    except AttributeError:
-        return ()
+    shape: tuple[int, ...] = getattr(value, "shape", ())
     return shape
 
 
 def ndim_of(value: Any) -> int:
     """Return the number of axes, without numpy's dispatch where there is one to ask."""
-    try:
-        return len(value.shape)
-    except AttributeError:
-        return int(np.ndim(value))
+    shape = getattr(value, "shape", None)
+    return int(np.ndim(value)) if shape is None else len(shape)
 
 
 def same_value(a: Any, b: Any) -> bool:

@@ -90,13 +90,15 @@ def plain_operand(operand: Any) -> Any:
 
 def holds_traced(items: Any) -> bool:
     """Whether a value, or something in a nested list, may be traced."""
-    if isinstance(items, (list, tuple)):
-        return any(holds_traced(i) for i in items)
-    return hasattr(items, "_softtape_record")
+    if hasattr(items, "_softtape_record"):
+        return True
+    return isinstance(items, (list, tuple)) and any(map(holds_traced, items))
 
 
 def stacked(items: Any) -> Any:
     """Return a nested list that holds traced values as one traced array."""
     if not isinstance(items, (list, tuple)):
         return items
-    return _STACK([stacked(i) for i in items]) if holds_traced(items) else np.asarray(items)
+    if not holds_traced(items):
+        return np.asarray(items)
+    return _STACK([i if hasattr(i, "_softtape_record") else stacked(i) for i in items])

@@ -100,7 +100,8 @@ def _array(values: Any, dtype: Any = None, *, ndmin: int = 0, copy: Any = True, 
     if made is values and copy is True:
         made = made.copy()
     made = made if dtype is None or made.dtype == dtype else made.astype(dtype)
-    return np.reshape(made, (1,) * (ndmin - made.ndim) + made.shape) if ndmin > made.ndim else made
+    missing = ndmin - made.ndim if ndmin else 0
+    return np.reshape(made, (1,) * missing + made.shape) if missing > 0 else made
 
 
 def _asarray(values: Any, dtype: Any = None, **_: Any) -> Any:
@@ -176,7 +177,10 @@ _AS_THEY_ARE = (
 
 def _array_of(value: Any) -> Any:
     """Return an array that is traced or that the program made, None for all else."""
-    if type(value) is Mutated:
+    kind = type(value)
+    if kind is list:
+        return None
+    if kind is Mutated:
         value = value._value
     if type(value) is Traced:
         return value if type(value._value) is np.ndarray else None
@@ -206,9 +210,11 @@ def _making(
     Where an argument is traced, it calls ``follow``, if there is one.
     """
 
+    may_be_itself = original in _AS_THEY_ARE
+
     @functools.wraps(original)
     def function(*args: Any, **keywords: Any) -> Any:
-        if original in _AS_THEY_ARE and args and (given := _array_of(args[0])) is not None:
+        if may_be_itself and args and (given := _array_of(args[0])) is not None:
             memory = given._value if type(given) is Traced else bare(given)
             made = original(memory, *args[1:], **keywords)
             shared = np.may_share_memory(made, memory)
@@ -247,6 +253,7 @@ def _changing(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 _PLAIN = frozenset({float, int, np.ndarray, np.float64, str, type(None), type, Fresh})
+_TRACED_OR_PLAIN = _PLAIN | {Traced}
 
 
 def _concerns_us(value: Any) -> bool:
@@ -257,7 +264,7 @@ def _concerns_us(value: Any) -> bool:
     if kind is Traced:
         return True
     if isinstance(value, (list, tuple)):
-        return any(map(_concerns_us, value))
+        return Traced in map(type, value) or any(map(_concerns_us, value))
     return hasattr(value, "_softtape_record") or hasattr(value, "_softtape_current")
 
 
@@ -266,7 +273,8 @@ def _current(value: Any) -> Any:
     if type(value) is Traced:
         return value
     if isinstance(value, (list, tuple)):
-        return [_current(v) for v in value]
+        current = _TRACED_OR_PLAIN.issuperset(map(type, value))
+        return [*value] if current else [_current(v) for v in value]
     return plain_operand(value) if hasattr(value, "_softtape_current") else value
 
 

@@ -83,6 +83,7 @@ _OUTLIVED = _Outlived()
 _FLOATS = (float, np.float64)
 
 _ARRAY = np.ndarray
+_NO_ATTRS: dict[str, Any] = {}
 _FEW = 1000  # nodes up to which a tuple, which hashes fast, is better to have than an array
 
 
@@ -252,26 +253,31 @@ class Tape:
         for operand in operands:
             if type(operand) is not Traced:
                 operand = plain_operand(operand)
-            if type(operand) is Traced:
-                if operand._tape is not self:
-                    return self._across(primitive, operands, attrs)
-                args.append(operand._index)
-                values.append(operand._value)
-            else:
-                args.append(self.constant(operand))
-                values.append(operand)
-        if attrs:
-            value = primitive.compute(*values, **attrs)
+                if type(operand) is not Traced:
+                    args.append(self.constant(operand))
+                    values.append(operand)
+                    continue
+            if operand._tape is not self:
+                return self._across(primitive, operands, attrs)
+            args.append(operand._index)
+            values.append(operand._value)
+        made = Traced()
+        number = self.count
+        rows = self.growing
+        if attrs or not 0 < len(args) < 3:
+            made._value = value = primitive.compute(*values, **(attrs or _NO_ATTRS))
+            rows += (primitive.code, NONE, NONE)
+            self.others[number] = (tuple(args), attrs)
+            if len(args) == 1 and type(value) is _ARRAY and value.base is not None:
+                self.views += (ref(made), ref(operand))  # numpy says it shares memory
         else:
-            value = primitive.compute(*values)
-            if len(args) == 2:
-                return self._traced((primitive.code, args[0], args[1]), value)
-            if len(args) == 1:
-                return self._traced((primitive.code, args[0], NONE), value)
-        self.others[self.count] = (tuple(args), attrs)
-        made = self._traced((primitive.code, NONE, NONE), value)
-        if type(value) is _ARRAY and value.base is not None and len(args) == 1:
-            self.views += (ref(made), ref(operand))  # numpy says it shares memory
+            made._value = primitive.compute(*values)
+            rows += (primitive.code, *args) if len(args) == 2 else (primitive.code, *args, NONE)
+        made._tape = self
+        made._index = number
+        self.count = number + 1
+        if self.locations is not None:
+            self.locate(made)
         return made
 
     def mutated(self, value: Traced) -> Any:

@@ -43,7 +43,12 @@ __tracebackhide__ = True  # pytest shows the user's line instead
 
 
 _ARRAY = np.ndarray
+_BY_ARRAY: dict[str, Any] = {"index": (Slot(0),)}  # x[i]: never changed, hence shared
 _BOUNDS = frozenset({int, type(None)})
+# dicts, which are asked for every operation, in half the time that a view of one takes
+_UFUNCS = {f: p for f, p in FUNCTIONS.items() if type(p) is Primitive}
+_LEVELS = {**SEQUENCES}
+
 _np: Any = np  # for calls on traced values, of which numpy's annotations do not know
 
 
@@ -121,8 +126,8 @@ class Traced:
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **keywords: Any) -> Any:
         """Record a call of a numpy ufunc."""
         if method == "__call__" and not keywords:  # nearly always
-            known = FUNCTIONS.get(ufunc)
-            if type(known) is Primitive:
+            known = _UFUNCS.get(ufunc)
+            if known is not None:
                 if len(inputs) == 1:
                     return self._applied(known)
                 return self._tape.record(known, inputs, None)
@@ -144,8 +149,8 @@ class Traced:
         dtype = keywords.pop("dtype", None) if method == "__call__" else None
         if method == "__call__" and not keywords:
             # a.clip(t) on a plain array a calls a ufunc of that name, which numpy does not export
-            known = FUNCTIONS.get(np.clip if ufunc.__name__ == "clip" else ufunc)
-            result = (known or library_ufunc(ufunc))(*inputs)
+            code = FUNCTIONS.get(np.clip if ufunc.__name__ == "clip" else ufunc)
+            result = (code or library_ufunc(ufunc))(*inputs)
             return result if dtype is None else result.astype(dtype)
         made = ufunc_method(ufunc, method, inputs, keywords)
         if made is NotImplemented:
@@ -168,12 +173,15 @@ class Traced:
                 changeable(out, f"out= of {_name(function)}")
                 return store((out,), function(*args, **keywords))
             keywords = {k: _operand(v) for k, v in keywords.items()}
-        if function in CHANGING:
+        levels = _LEVELS.get(function)
+        if levels is not None:
+            given = [*map(_parts, args, levels)]
+            args = (
+                given if len(given) == len(args) else [*given, *map(_operand, args[len(given) :])]
+            )
+        elif function in CHANGING:
             args = (changeable(args[0], _name(function)), *map(_operand, args[1:]))
-        elif function in SEQUENCES:
-            levels = SEQUENCES[function]
-            args = (*map(_parts, args, levels), *map(_operand, args[len(levels) :]))
-        else:
+        elif not _AS_IT_IS.issuperset(map(type, args)):
             args = tuple(map(_operand, args))
         try:
             return known(*args, **keywords)
@@ -404,6 +412,8 @@ class Traced:
         if type(index) is int or (type(index) is slice and _is_static(index)):
             index = (index,)
             return self._derived(getitem, {"index": index}, self._value[index])
+        if type(index) is _ARRAY:
+            return self._tape.record(getitem, (self, index), _BY_ARRAY)
         template: list[Any] = []
         arrays: list[Any] = []
         for part in index if isinstance(index, tuple) else (index,):
@@ -501,6 +511,9 @@ def _is_static(part: slice) -> bool:
 
 # ---- operands: what stands beside a traced value
 
+_AS_IT_IS = frozenset({Traced, type(None), str, *ORDINARY})
+"""Types of what is an argument of a numpy function as it is."""
+
 
 def _name(function: Callable[..., Any]) -> str:
     return f"{function.__module__}.{function.__name__}".replace("numpy", "np", 1)
@@ -509,7 +522,7 @@ def _name(function: Callable[..., Any]) -> str:
 def _operand(value: Any) -> Any:
     """Return an argument of a numpy function: a Param's value, a list of traced ones as array."""
     kind = type(value)
-    if kind is Traced or kind in ORDINARY:
+    if kind in _AS_IT_IS:
         return value
     if kind in (list, tuple):
         if ORDINARY.issuperset(map(type, value)):
@@ -523,6 +536,8 @@ def _operand(value: Any) -> Any:
 def _parts(value: Any, levels: int) -> Any:
     """Return a sequence of arguments, each as `_operand` has it."""
     if levels and isinstance(value, (list, tuple)):
+        if _AS_IT_IS.issuperset(map(type, value)):
+            return value
         return [p if type(p) is Traced else _parts(p, levels - 1) for p in value]
     return _operand(value)
 

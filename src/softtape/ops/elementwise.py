@@ -236,18 +236,35 @@ def _np_sign(x: Any) -> Any:
     return _direction(x) if is_complex(x) else _sign(x)
 
 
+# np.clip, one side each. At a bound the value still follows ``a`` (slope 1), as in the peers, so
+# that a fit that starts on the bound can leave it.
+_at_least = primitive(
+    "clip_below",
+    np.maximum,
+    (
+        lambda g, y, a, low: np.where(a < low, 0.0, g),
+        lambda g, y, a, low: np.where(a < low, g, 0.0),
+    ),
+    kind=Kind.ELEMENTWISE,
+)
+_at_most = primitive(
+    "clip_above",
+    np.minimum,
+    (
+        lambda g, y, a, high: np.where(a > high, 0.0, g),
+        lambda g, y, a, high: np.where(a > high, g, 0.0),
+    ),
+    kind=Kind.ELEMENTWISE,
+)
+
+
 @implements(np.clip)
 def _np_clip(
     a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None
 ) -> Any:
-    # At a bound the value still follows a (slope 1), as in the peers, so that a fit that starts
-    # on the bound can leave it.
     low, high = (a_min if min is None else min), (a_max if max is None else max)
-    if low is not None:
-        a = _where(a < low, low, a)
-    if high is not None:
-        a = _where(a > high, high, a)
-    return a
+    a = a if low is None else _at_least(a, low)
+    return a if high is None else _at_most(a, high)
 
 
 @implements(np.round, np.around)

@@ -173,7 +173,8 @@ def _np_ptp(a: Any, axis: Axis = None, *, keepdims: Any = False) -> Any:
 
 def _count(a: Any, axis: Axis, where: Any) -> Any:
     if where is True or where is np._NoValue:
-        return float(prod(shape_of(a)[i] for i in axes(axis, ndim_of(a))))
+        shape = shape_of(a)
+        return float(prod(shape if axis is None else [shape[i] for i in axes(axis, len(shape))]))
     return np.sum(np.broadcast_to(where, np.shape(a)), axis=axis)
 
 

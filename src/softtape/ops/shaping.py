@@ -17,7 +17,8 @@ from softtape.ops.registry import Kind, implements, primitive
 __all__: list[str] = []
 
 
-_array = np.array  # also while a program is traced
+# themselves, also while a program is traced
+_array, _concatenated, _stacked = np.array, np.concatenate, np.stack
 _NUMBERS = frozenset({float, int, np.float64})
 
 
@@ -70,7 +71,7 @@ def _part(i: int, g: Any, parts: Sequence[Any], axis: int) -> Any:
 
 _concatenate = primitive(
     "concatenate",
-    lambda *parts, axis: np.concatenate(parts, axis=axis),
+    lambda *parts, axis: _concatenated(parts, axis),
     lambda i, g, y, *parts, axis: _part(i, g, parts, axis),
     kind=Kind.LINEAR,
 )
@@ -79,7 +80,7 @@ _concatenate = primitive(
 def _joined(*parts: Any, axis: int) -> Any:
     if axis == 0 and (_NUMBERS.issuperset(map(type, parts)) or len({*map(shape_of, parts)}) == 1):
         return _array(parts)  # the same, without np.stack's way to it
-    return np.stack(parts, axis=axis)
+    return _stacked(parts, axis=axis)
 
 
 _stack = primitive(
@@ -195,12 +196,13 @@ def _np_flipud(m: Any) -> Any:
 def _np_concatenate(arrays: Any, /, axis: int | None = 0) -> Any:
     if axis is None:
         arrays, axis = [np.ravel(a) for a in arrays], 0
-    return _concatenate(*arrays, axis=axes(axis, ndim_of(arrays[0]))[0])
+    # the first axis needs no counting
+    return _concatenate(*arrays, axis=axis and axes(axis, ndim_of(arrays[0]))[0])
 
 
 @implements(np.stack, sequences=(1,))
 def _np_stack(arrays: Any, axis: int = 0) -> Any:
-    return _stack(*arrays, axis=axes(axis, ndim_of(arrays[0]) + 1)[0])
+    return _stack(*arrays, axis=axis and axes(axis, ndim_of(arrays[0]) + 1)[0])
 
 
 @implements(np.atleast_1d)

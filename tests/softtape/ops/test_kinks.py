@@ -157,6 +157,17 @@ def test_clip_lets_the_slope_through_at_its_bounds(x: float, slope: float) -> No
     assert gradient(lambda x: np.clip(x, -1.0, 1.0), np.float64(x)) == [slope]
 
 
+@pytest.mark.parametrize(
+    ("x", "low", "high"), [(0.5, np.nan, 1.0), (0.5, 0.0, np.nan), (0.5, 2.0, 1.0)]
+)
+def test_clip_between_bounds_without_an_order_is_what_numpy_has(
+    x: float, low: float, high: float
+) -> None:
+    with Tape() as tape:
+        made = np.clip(tape.input("x", x), low, high)
+    np.testing.assert_equal(made._value, np.clip(x, low, high))
+
+
 def test_where_hides_the_other_branch_only_if_guarded_inside() -> None:
     def safe(x: Any) -> Any:
         positive = x > 0
