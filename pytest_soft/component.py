@@ -239,6 +239,21 @@ class Component:
         with np.errstate(all="ignore"):
             return contradiction(self.terms, layout, theta, bounds, self.losses, missed=missed)
 
+    def not_finite(self) -> tuple[str, float, Mapping[str, Any]] | None:
+        """Return a test that kept the fit from going on, its loss, and the Params' values there.
+
+        None where the fit did not fail, or not for losses that were not finite.
+        """
+        theta = self._problem.last_infinite
+        if self.status is not Status.FAILED or theta is None:
+            return None
+        with np.errstate(all="ignore"):
+            losses = self._problem.losses(theta).tolist()
+        found = [k for k, loss in enumerate(losses) if not math.isfinite(loss)]
+        if not found:
+            return None
+        return self.terms[found[0]].name, losses[found[0]], self._problem.layout.unpack(theta)
+
     def without_gradient(self) -> tuple[str, list[str]] | None:
         """Return the first test whose gradient is not finite at the best point, and in which keys.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -42,7 +42,7 @@ def explain(
     figures: Inputs | None = None,
     absolute: bool = False,
     missed: bool = False,
-) -> None:
+) -> list[tuple[Mapping[str, slice], Meaning]]:
     """Add standard errors to the Params of ``summary``, and notes on what stands out.
 
     Parameters
@@ -63,7 +63,13 @@ def explain(
         Whether the residuals are in units of their standard deviations.
     missed
         Whether a threshold is missed.
+
+    Returns
+    -------
+    list
+        Where the Params of a component lie in its θ, and what its numbers mean, if that is known.
     """
+    told: list[tuple[Mapping[str, slice], Meaning]] = []
     errors: dict[str, _Error | str] = {}
     chi_squared, dof = 0.0, 0
     for component in solution.components:
@@ -91,6 +97,7 @@ def explain(
             summary.notes += _shortened(_on_params(meaning))
             summary.notes += _shortened(_on_tests(meaning, component))
             _add_data(summary, component, meaning, names)
+            told.append((component.slices, meaning))
             chi_squared, dof = chi_squared + meaning.loss, dof + max(meaning.dof, 0)
         if isinstance(meaning, str) or meaning.dof < _FEW:
             summary.notes += _on_two(component, missed=missed)
@@ -102,6 +109,7 @@ def explain(
         _with_error(change, errors.get(key), "profile" if profile else "curvature")
         for key, change in zip(groups, summary.params, strict=True)
     ]
+    return told
 
 
 def _errors(

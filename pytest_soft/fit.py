@@ -27,7 +27,7 @@ from pytest_soft.keep import Keeping, keep, relative
 from pytest_soft.repeat import run_again
 from pytest_soft.solve import FitProgress, Solution, solve, without_slope
 from pytest_soft.summary import FitSummary, Trouble
-from pytest_soft.ties import tied_changes
+from pytest_soft.ties import Meanings, tied_changes
 from pytest_soft.trace import TraceFailure, Traces, first_non_finite
 from pytest_soft.values import Groups, group_by_key, of_loaded_modules, set_values
 from pytest_soft.verdict import TestLoss
@@ -130,6 +130,7 @@ class Fit:
         self._journal = journal or Journal(goal)
         self._resume = resume
         self._kfold = kfold
+        self._meanings: Meanings = ()
         self._priors: list[Term] = []
         self.cases: dict[str, int] = {}
         self._traces = Traces(session, partial(self._journal.starting_value, seed=seed))
@@ -207,7 +208,7 @@ class Fit:
         self._store(groups, old)
         self._leave_checkpoint(solution)
         began = {**solution.values, **start}
-        self.summary.params += tied_changes(groups, began, solution.values)
+        self.summary.params += tied_changes(groups, began, solution.values, self._meanings)
         if self._kfold and not self.summary.interrupted and not self.summary.troubles:
             self._fit_folds(terms, start)
             set_values(groups, solution.values)
@@ -354,6 +355,7 @@ class Fit:
                 "some trial points could not be evaluated, the last because "
                 f"{solution.last_failure}"
             )
+        summary.notes += self._on_not_finite(solution)
         flat = self._without_slope(solution, groups, old)
         if flat:
             summary.notes.append(_NO_SLOPE.format(", ".join(flat)))
@@ -366,7 +368,7 @@ class Fit:
         if unreached:
             summary.notes.append("reached by no selected soft test: " + ", ".join(unreached))
         if not summary.interrupted:
-            explain(
+            self._meanings = explain(
                 summary,
                 solution,
                 groups,
@@ -377,6 +379,18 @@ class Fit:
                 missed=self._misses(solution),
             )
         set_values(groups, solution.values)  # a test may have run elsewhere
+
+    def _on_not_finite(self, solution: Solution) -> Iterator[str]:
+        """Say where NaN or inf comes from that no step was short enough to avoid."""
+        items = {item.nodeid: item for item in self._tests}
+        for component in solution.components:
+            found = component.not_finite()
+            if found is None or found[0] not in items:
+                continue
+            name, loss, values = found
+            set_values(group_by_key(list(values)), values)
+            origin = "; ".join(self._origin(items[name]).splitlines())
+            yield f"the loss of {name} was {loss} at the last trial point that failed: {origin}"
 
     def _misses(self, solution: Solution) -> bool:
         """Whether the fit ended above a threshold, of all tests or of one."""

@@ -120,6 +120,7 @@ class Objective:
         self.terms = terms
         self.layout = layout
         self.last_failure: str | None = None
+        self.last_infinite: NDArray[np.float64] | None = None  # where 𝓛 was not finite
         self._may_trace = True
         self._resumed: Mapping[str, Any] = {}
         self._groups: dict[Hashable, Members] = {}
@@ -158,7 +159,7 @@ class Objective:
     def value(self, theta: NDArray[np.float64], /) -> float:
         """Return 𝓛(θ)."""
         shares = self._shares("value", theta)
-        return np.inf if shares is None else self._total(shares)
+        return np.inf if shares is None else self._seen(theta, self._total(shares))
 
     def value_and_gradient(
         self, theta: NDArray[np.float64], /
@@ -172,7 +173,8 @@ class Objective:
             for key, part in share.gradient.items():
                 place = places[key]
                 gradient[place] += part if type(place) is int else part.ravel()
-        return self._total(shares), self._pulled_back(theta, gradient)
+        value = self._seen(theta, self._total(shares))
+        return value, self._pulled_back(theta, gradient)
 
     def hessian_product(
         self, theta: NDArray[np.float64], direction: NDArray[np.float64], /
@@ -290,6 +292,12 @@ class Objective:
             each = share.residuals.size // len(group.members)
             found.append(np.repeat(np.array(group.members, np.intp), each))
         return np.concatenate(found) if found else np.zeros(0, np.intp)
+
+    def _seen(self, theta: NDArray[np.float64], value: float) -> float:
+        """Return ``value``, and keep the point where it is not finite."""
+        if not -np.inf < value < np.inf and self._may_trace:
+            self.last_infinite = theta.copy()
+        return value
 
     def _total(self, shares: Sequence[tuple[Members, Share]]) -> float:
         total = 0.0

@@ -186,6 +186,36 @@ def test_not_finite_in_the_program_names_the_case(prog):
 
 
 @pytest.mark.parametrize(
+    "optimizer", ["auto", "lbfgs", "newton-cg", "momentum", "adam", "gradient-descent"]
+)
+@pytest.mark.filterwarnings("ignore")
+def test_not_finite_wherever_a_step_leads_names_the_case(prog, optimizer):
+    prog.write(
+        "test_it.py",
+        """
+        import numpy as np
+        import pytest
+        from pytest_soft import soft_test
+        import prog
+
+        @soft_test
+        @pytest.mark.parametrize("x", [1.0, 2.0])
+        def test_it(x):
+            wall = np.where(prog.rate < 1.25, -1.0, 1.0)
+            return (x * prog.rate) ** 2 + 0.0 * np.sqrt(wall)
+        """,
+    )
+    result = prog.fit(f"--soft-optimizer={optimizer}")
+    said = " ".join(result.stdout.str().split())
+    assert "failed: no step along the gradient gives a finite, lower total loss" in said
+    assert (
+        "the loss of test_it.py::test_it[1.0] was nan at the last trial point that failed" in said
+    )
+    assert "first seen in sqrt(-1) at test_it.py:11: return" in said
+    assert "with rate = 1.2" in said
+
+
+@pytest.mark.parametrize(
     ("returned", "message"),
     [
         ("float(prog.rate)", "float() would take a traced value off the tape*"),

@@ -1,6 +1,7 @@
 """A line search for the strong Wolfe conditions, at ease with values of inf and nan."""
 
 import math
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -11,6 +12,7 @@ __all__ = ["Point", "Rise", "search"]
 _DECREASE = 1e-4  # c1 and c2 of Nocedal and Wright, section 3.1, for quasi-Newton directions
 _CURVATURE = 0.9
 _LIMIT = 60
+_UNIT_ROUNDING = 8 * sys.float_info.epsilon  # of numbers about 1: losses in nats, for one
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +37,9 @@ class Rise:
 
     Beyond a minimum that is flat to rounding, L rises with the square of the step, far more than
     the drop its slope promised. A rise merely in proportion tells of a kink, or of a gradient
-    that is not the gradient of L.
+    that is not the gradient of L. But where a drop of less than the rounding of 1 was promised and
+    L does not change at all, it is a difference of larger numbers, as cross-entropies are: these
+    come down to 0 or nearly so by rounding, while their slope goes on.
     """
 
     value: float
@@ -45,7 +49,9 @@ class Rise:
     def note(self, value: float, promised: float) -> None:
         """Take in a trial: the L found, and the drop that the slope promised for its step."""
         if promised >= 100 * self.noise:
-            self.unexplained = not value - self.value > 10 * promised
+            drowned = value == self.value and promised <= _UNIT_ROUNDING
+            rises = 10 * promised < value - self.value < math.inf
+            self.unexplained = not (drowned or rises)
 
 
 def search(

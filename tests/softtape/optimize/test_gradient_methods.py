@@ -230,3 +230,27 @@ def test_elements_of_different_units_do_not():
 def test_parts_must_be_those_of_the_bounds():
     with pytest.raises(SoftError, match="parts of 5 variables in bounds of 6"):
         Bounds(np.zeros(6), np.ones(6), parts=(2, 3))
+
+
+LINE_SEARCHES = [name for name in ALL if name != "adam"]
+
+
+@pytest.mark.parametrize("name", LINE_SEARCHES)
+def test_a_loss_that_comes_down_to_rounding_has_converged(name, smooth):
+    """Two classes that can be told apart: log(1 + exp(-t x)) falls for ever, and rounds to 0."""
+    x = np.array([0.5, 1.0, 3.0])
+
+    def value(t):
+        return float(np.sum(np.log(1 + np.exp(-t[0] * x))))
+
+    objective = smooth(value, lambda t: np.array([np.sum(-x / (1 + np.exp(t[0] * x)))]))
+    result = fit(objective, [0.0], name, max_steps=2000)
+    assert result.value < 1e-14
+    assert result.status.converged
+
+
+@pytest.mark.parametrize("name", LINE_SEARCHES)
+@pytest.mark.parametrize("beyond", [np.inf, np.nan])
+def test_a_wall_at_the_start_is_no_minimum(name, beyond, smooth):
+    objective = smooth(lambda t: t[0] if t[0] >= 1 else beyond, lambda t: np.ones(1))
+    assert fit(objective, [1.0], name).status is Status.FAILED
