@@ -1,6 +1,7 @@
 """Reports for machines: whatever a run is like, they say what its exit status says."""
 
 import json
+import re
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -15,6 +16,7 @@ PROGRAM = """
     import pytest
 
     rate = Param(1.0)
+    other = Param(1.0)
 
     @soft_test(threshold={own})
     def test_own():
@@ -45,6 +47,15 @@ KINDS = {
         ["-o", "soft_suite_thresholds=cases = 14.1"],
     ),
     "ratchet": (["--soft-ratchet=5%"], ["--soft-ratchet=30%"]),
+    "gap": (
+        ["--soft-holdout=0.4", "--soft-gap=-100"],
+        ["--soft-holdout=0.4", "--soft-gap=100"],
+    ),
+    "coverage": (  # of the two Params, tests reach one
+        ["--soft-coverage", "--soft-coverage-fail-under=51"],
+        ["--soft-coverage", "--soft-coverage-fail-under=50"],
+    ),
+    "both": (["--soft-fit", "--soft-coverage", "--soft-coverage-fail-under=51"], ["--soft-fit"]),
     "asserts": ({"tolerance": 0.5}, {"tolerance": 1.5}),
     "fit": (["--soft-fit", "--soft-max-steps=0", "--soft-threshold=1e-9"], ["--soft-fit"]),
     "none": ({}, {}),
@@ -70,6 +81,9 @@ def reports(project):
     suites = JUnitXml.fromfile(str(project.path / "r.xml"))
     (verdict,) = [case for suite in suites for case in suite if case.classname == "pytest-soft"]
     summary = (project.path / "summary.md").read_text(encoding="utf-8")
+    page = (project.path / "r.html").read_text(encoding="utf-8")
+    (held,) = re.findall(r'<script id="data" type="application/json">(.*?)</script>', page, re.S)
+    assert json.loads(held) == data
     return data, verdict.is_passed, summary
 
 
@@ -98,40 +112,71 @@ def reporting(project, monkeypatch):
     return project
 
 
-FILES = ("--soft-json=r.json", "--junit-xml=r.xml")
+FILES = ("--soft-json=r.json", "--soft-html=r.html", "--junit-xml=r.xml")
+SELECTIONS = ([], ["-x"], ["--lf"], ["-k", "own or cases or asserts"])
+LOUDNESS = ([], ["-q"], ["-v"])
+ROWS = [(kind, passes) for kind in KINDS for passes in (False, True)]
 
 
-@pytest.mark.parametrize("how", [[], ["-q"], ["-v"], ["-x"], ["-k", "own or cases or asserts"]])
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("passes", [False, True])
-def test_banner_reports_and_exit_status_agree(reporting, kind, passes, how):
+def some(row, loud, chosen):
+    """Whether to try by default: each limit with each option, each option with each other one."""
+    return chosen == (row + loud) % len(SELECTIONS)
+
+
+ALL = [
+    pytest.param(*row, i, j, marks=() if some(number, i, j) else pytest.mark.many)
+    for number, row in enumerate(ROWS)
+    for i in range(len(LOUDNESS))
+    for j in range(len(SELECTIONS))
+]
+
+
+def run(reporting, kind, passes, options, *, workers=False):
+    """Return how a run ended that writes all reports; with ``--lf``, another one comes before."""
     given = KINDS[kind][passes]
     write(reporting, **(given if isinstance(given, dict) else {}))
-    options = given if isinstance(given, list) else []
-    result = reporting.check(*FILES, *options, *how)
+    options = [*(given if isinstance(given, list) else []), *options]
+    lean = ["-p", "no:hypothesispytest", *([] if workers else ["-p", "no:xdist"])]
+    start = reporting.pytester.runpytest_inprocess
+    if workers:
+        start, lean = reporting.pytester.runpytest_subprocess, [*lean, "-n", "2"]
+    if "--lf" in options:
+        start(*lean, *(option for option in options if option != "--lf"))
+        (reporting.path / "summary.md").unlink()
+    else:
+        lean += ["-p", "no:cacheprovider"]
+    return start(*lean, *FILES, *options)
+
+
+@pytest.mark.parametrize(("kind", "passes", "loud", "chosen"), ALL)
+def test_banner_reports_and_exit_status_agree(reporting, kind, passes, loud, chosen):
+    result = run(reporting, kind, passes, [*LOUDNESS[loud], *SELECTIONS[chosen]])
     assert agree(reporting, result) is (passes or kind == "none")
 
 
-@pytest.mark.parametrize("kind", ["asserts", "fit"])
+@pytest.mark.many
+@pytest.mark.parametrize(("kind", "passes", "loud", "chosen"), ALL)
+def test_they_agree_under_workers(reporting, kind, passes, loud, chosen):
+    options = [*LOUDNESS[loud], *SELECTIONS[chosen]]
+    result = run(reporting, kind, passes, options, workers=True)
+    assert agree(reporting, result) is (passes or kind == "none")
+
+
+@pytest.mark.parametrize("kind", ["asserts", "both"])
 def test_workers_agree_too(reporting, kind):
-    given = KINDS[kind][False]
-    write(reporting, **(given if isinstance(given, dict) else {}))
-    options = given if isinstance(given, list) else []
-    result = reporting.apart("-n", "2", *FILES, *options)
+    result = run(reporting, kind, False, [], workers=True)
     assert agree(reporting, result) is False
     data, *_ = reports(reporting)
-    alone = reporting.path / "alone.json"
     (reporting.path / "summary.md").unlink()
-    reporting.check(f"--soft-json={alone}", *options)
-    assert json.loads(alone.read_text(encoding="utf-8"))["tests"] == data["tests"]
+    (reporting.path / "test_it.soft.json").unlink(missing_ok=True)
+    run(reporting, kind, False, [])
+    alone, *_ = reports(reporting)
+    assert alone["tests"] == data["tests"]
+    assert alone["coverage"] == data["coverage"]
 
 
 def test_the_last_failed_tests_alone(reporting):
-    write(reporting, own=0.5)
-    lean = ("-p", "no:xdist", "-p", "no:hypothesispytest")
-    reporting.pytester.runpytest_inprocess(*lean)
-    (reporting.path / "summary.md").unlink()
-    result = reporting.pytester.runpytest_inprocess(*lean, "--lf", *FILES)
+    result = run(reporting, "own", False, ["--lf"])
     assert agree(reporting, result) is False
     assert [test["id"] for test in reports(reporting)[0]["tests"]] == ["test_it.py::test_own"]
 
