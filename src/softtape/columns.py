@@ -149,7 +149,8 @@ class Recording(Sequence[Node]):
         """Return one node and leave the others alone: for a few looks at a long tape."""
         if self._nodes is not None:
             return self._nodes[number]
-        code, left, right = (int(column[number]) for column in self.columns)
+        codes, lefts, rights = self.columns
+        code, left, right = codes.item(number), lefts.item(number), rights.item(number)
         if code < IS_INPUT:
             place = int(np.searchsorted(self.constant_numbers, number))
             return CONSTANT, (), self.constants[place]

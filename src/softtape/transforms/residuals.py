@@ -45,6 +45,9 @@ class Needs(enum.Enum):
         return self.met_by(numbers) and all(map(self.met_by, arrays))
 
 
+_STRICTNESS = {need: place for place, need in enumerate(Needs)}
+
+
 class _NotSquaresError(Exception):
     """The loss is not, visibly, a sum of squares."""
 
@@ -221,8 +224,8 @@ class _Search:
         self._residual(self._add("sqrt", number), scale)
 
     def _need(self, number: int, need: Needs) -> None:
-        order = list(Needs)
-        self.needs[number] = min(need, self.needs.get(number, need), key=order.index)
+        known = self.needs.get(number, need)
+        self.needs[number] = need if _STRICTNESS[need] < _STRICTNESS[known] else known
 
     def _add_constant(self, value: float) -> int:
         self.added.append((CONSTANT, (), value))

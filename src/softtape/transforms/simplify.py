@@ -53,7 +53,7 @@ def _repeated(nodes: Recording) -> NDArray[np.int32] | None:
     plain = (codes > IS_INPUT) & (left != NONE)
     # two that are equal begin with two that have the same operands: mostly there are none
     keys = (left[plain].astype(np.int64) << 36) | (right[plain].astype(np.int64) + 1 << 10)
-    keys = np.sort(keys | codes[plain], kind="stable")
+    keys = np.sort(keys | codes[plain])
     twins = bool(np.any(keys[1:] == keys[:-1]))
     if (not twins and len(nodes.others) < 2) or len(nodes) > _MOST_COMPARED:
         return None
