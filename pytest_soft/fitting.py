@@ -20,6 +20,7 @@ from pytest_soft.journal import Journal
 from pytest_soft.keep import Keeping
 from pytest_soft.lock import Lock, LockedError
 from pytest_soft.optimizers import registered
+from pytest_soft.relay import Relay, Sending
 from pytest_soft.report.progress import Progress
 from pytest_soft.run import RUN
 from pytest_soft.settings import runs_tests
@@ -54,6 +55,8 @@ class Fitting:
     def pytest_configure(self, config: pytest.Config) -> None:
         """Take the optimizers of conftests; what is none is refused before tests are collected."""
         self._optimizers = registered(config)
+        if config.pluginmanager.hasplugin("xdist") and not hasattr(config, "workerinput"):
+            config.pluginmanager.register(Relay(), "soft-relay")
 
     def _unseal(self) -> None:
         set_reader(self._before)
@@ -133,7 +136,7 @@ class Fitting:
         )
         worker = getattr(config, "workerinput", None)
         drawn = any(config.getoption(name) is not None for name in ("soft_html", "soft_plot"))
-        curve = Curve()
+        curve, folder = Curve(), workers.shared_folder(config)
         with Progress.on(config) as progress:
             fit = Fit(
                 session,
@@ -148,7 +151,7 @@ class Fitting:
                 profile=settings.profile,
                 absolute_sigma=settings.absolute_sigma,
                 figures=inputs_of(tests) if drawn else None,
-                callback=_reporting(config, progress, curve),
+                callback=_reporting(config, Sending(folder) if folder else progress, curve),
                 journal=Journal(goal, partial(_in_cache, config, "checkpoint.npz")),
                 resume=settings.resume,
                 kfold=settings.kfold,
@@ -158,7 +161,6 @@ class Fitting:
             curve.end(run.fit.after)
             run.fit.curve = curve.points
         self._fit_done = fit
-        folder = workers.shared_folder(config)
         if folder is not None:
             workers.leave_word(folder, run.fit.to_dict())
             workers.publish(folder, fit.values)
@@ -195,7 +197,7 @@ class Fitting:
 
 
 def _reporting(
-    config: pytest.Config, show: Progress, curve: Curve
+    config: pytest.Config, show: Callable[[FitProgress], None], curve: Curve
 ) -> Callable[[FitProgress], None]:
     """Return what is called after each step: shows it, and calls our hook if anybody listens."""
     hook = config.hook.pytest_soft_step

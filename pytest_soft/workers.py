@@ -23,6 +23,7 @@ __all__ = [
     "close",
     "leave_word",
     "open_folder",
+    "opened",
     "publish",
     "receive",
     "shared_folder",
@@ -48,7 +49,7 @@ def open_folder(config: pytest.Config, node: Any) -> None:
     """
     if not node.gateway.spec.popen:
         return  # elsewhere: it has to fit on its own
-    folder = config.stash.get(_KEY, None)
+    folder = opened(config)
     if folder is None:
         folder = config.stash[_KEY] = Path(tempfile.mkdtemp(prefix="pytest-soft-"))
         config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
@@ -61,9 +62,14 @@ def shared_folder(config: pytest.Config) -> Path | None:
     return None if folder is None else Path(folder)
 
 
+def opened(config: pytest.Config) -> Path | None:
+    """In the controller: return the folder that the workers have in common, or None."""
+    return config.stash.get(_KEY, None)
+
+
 def close(config: pytest.Config) -> None:
     """In the controller: let nobody wait any longer for a first worker that is gone."""
-    folder = config.stash.get(_KEY, None)
+    folder = opened(config)
     if folder is not None:
         publish(folder, {})
 
@@ -90,7 +96,7 @@ def leave_word(folder: Path, summary: Mapping[str, Any]) -> None:
 
 def word(config: pytest.Config) -> dict[str, Any] | None:
     """In the controller, once the workers have ended: return what the fit had to say."""
-    folder = config.stash.get(_KEY, None)
+    folder = opened(config)
     try:
         said = None if folder is None else (folder / _WORD).read_text(encoding="utf-8")
     except FileNotFoundError:  # it never came to an end

@@ -40,6 +40,11 @@ class Progress:
             return cls(None, live=False)
         return cls(reporter, live=reporter.isatty and reporter.hasmarkup)
 
+    @property
+    def shows(self) -> bool:
+        """Whether there is an output, and it shall show something."""
+        return self._reporter is not None
+
     def __call__(self, step: FitProgress) -> None:
         """Show one step."""
         if self._reporter is None:

@@ -78,6 +78,16 @@ def test_live_line_is_cleared_after_an_error():
     assert reporter.said[-1] == ("live", "", {"erase": True})
 
 
+def test_a_fit_in_a_worker_shows_the_same_lines(sine):
+    one, other = sine.apart("--soft-fit", "--soft-dry-run", "-n", "2"), sine.fit("--soft-dry-run")
+    shown = [
+        [line for line in result.outlines if line.startswith("soft-fit: step")]
+        for result in (one, other)
+    ]
+    assert len(shown[0]) > 2
+    assert shown[0] == shown[1]
+
+
 def test_nothing_without_a_reporter():
     with Progress(None, live=False) as progress:
         progress(step(0))
