@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from mmap import mmap
 from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from softtape.engines.source import Writer
 from softtape.graph import CONSTANT, INPUT, Graph
@@ -151,11 +153,20 @@ def _shown(graph: Graph, computed: Sequence[bool]) -> list[Any]:
             values.append(PRIMITIVES[op](*[values[a] for a in args], **(attrs or {})))
         for a in gone.get(number, ()):
             if isinstance(values[a], np.ndarray) and values[a].nbytes >= _LARGE:
-                values[a] = np.empty_like(values[a])  # takes no memory: nobody writes into it
+                values[a] = _layout_of(values[a])
     return values
 
 
-_LARGE = 1 << 17  # bytes from which memory is mapped when it is written to
+def _layout_of(array: NDArray[Any]) -> NDArray[Any]:
+    """Return an array of the same layout that takes no memory, as nobody writes into it.
+
+    What np.empty returns may be memory that was used before, and is then missing elsewhere.
+    """
+    strides = np.empty_like(array).strides
+    return np.ndarray(array.shape, array.dtype, mmap(-1, array.nbytes), strides=strides)
+
+
+_LARGE = 1 << 17  # bytes from which a mapping of its own is worth its pages
 
 
 def _listed(names: Sequence[str], numbers: Sequence[int]) -> str:

@@ -136,11 +136,11 @@ def batched_gradient(graph: Graph, keys: Sequence[str]) -> Graph:
         The inputs to differentiate by.
     """
 
-    def outputs(values: Sequence[Any]) -> Sequence[Any]:
+    def outputs(values: list[Any]) -> Sequence[Any]:
         losses = graph.outputs[0]
         seeds = {losses: values[graph.inputs[WEIGHTS]]}
         wanted = [graph.inputs[key] for key in keys]
-        return [values[losses], *pullback(graph, values, seeds, wanted)]
+        return [values[losses], *pullback(graph, values, seeds, wanted, done=values)]
 
     return derive(graph, outputs)
 

@@ -52,18 +52,18 @@ class _Derivation(Tape):
         return value if value.flags.c_contiguous else value.copy()
 
 
-def derive(graph: Graph, outputs: Callable[[Sequence[Any]], Sequence[Any]]) -> Graph:
+def derive(graph: Graph, outputs: Callable[[list[Any]], Sequence[Any]]) -> Graph:
     """Return the graph that runs ``graph`` and then ``outputs`` on the values of its nodes.
 
-    ``outputs`` is plain numpy code. The guards are kept: where the program would take another
-    path, what is derived from this one is not valid either.
+    ``outputs`` is plain numpy code, and may use the list up. The guards are kept: where the
+    program would take another path, what is derived from this one is not valid either.
     """
     tape = _Derivation()
     with np.errstate(all="ignore"):
         start = {key: tape.input(key, as_numpy(v)) for key, v in graph.start.items()}
         values = replay(graph, start)
+        numbers = {k: v._index for k, v in enumerate(values) if hasattr(v, "_index")}
         made = tape.graph(outputs(values))
-    numbers = {k: v._index for k, v in enumerate(values) if hasattr(v, "_index")}
     guards = tuple((numbers[k], expected) for k, expected in graph.guards if k in numbers)
     return Graph(made.nodes, made.outputs, guards, made.inputs, made.start)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Hashable
 from dataclasses import replace
 from typing import Any
@@ -174,6 +175,17 @@ class _Ones:
 _INTEGER = np.dtype(int)
 
 
+def _contents(array: NDArray[Any]) -> bytes:
+    """Return the elements, or a digest of many: a copy of all constants would be in the way."""
+    if array.nbytes <= _SMALL:
+        return array.tobytes()
+    whole = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+    return hashlib.blake2b(whole.data, digest_size=32).digest()
+
+
+_SMALL = 4096  # bytes
+
+
 def _key(op: str, args: tuple[int, ...], attrs: Any) -> Hashable:
     """Equal keys mean equal values."""
     if attrs is None:
@@ -182,7 +194,7 @@ def _key(op: str, args: tuple[int, ...], attrs: Any) -> Hashable:
         return (op, attrs)
     if op == CONSTANT:
         if isinstance(attrs, np.ndarray):
-            return (op, attrs.dtype.str, attrs.shape, attrs.tobytes())
+            return (op, attrs.dtype.str, attrs.shape, _contents(attrs))
         return (op, type(attrs), repr(attrs))  # repr keeps 0.0 and -0.0, and NaNs, apart
     # a template of an index holds slices, which are hashable only from Python 3.12 on
     return (op, args, repr(sorted(attrs.items())))

@@ -18,7 +18,11 @@ __all__ = ["gradient_of", "pullback", "value_and_gradient"]
 
 
 def pullback(
-    graph: Graph, values: Sequence[Any], seeds: Mapping[int, Any], wanted: Sequence[int]
+    graph: Graph,
+    values: Sequence[Any],
+    seeds: Mapping[int, Any],
+    wanted: Sequence[int],
+    done: list[Any] | None = None,
 ) -> list[Any]:
     """Carry cotangents from some nodes of ``graph`` back to others.
 
@@ -33,6 +37,9 @@ def pullback(
     wanted
         Value numbers of the nodes whose cotangents are asked for, such as inputs. The
         sweep does not go on behind them.
+    done
+        The list of the values, if nobody else needs them: each is taken out of it once the sweep
+        is past it.
 
     Returns
     -------
@@ -43,6 +50,8 @@ def pullback(
     ends = set(wanted)
     cotangents = dict(seeds)
     for number in range(max(seeds, default=-1), -1, -1):
+        if done is not None and number + 1 not in ends and number + 1 < len(done):
+            done[number + 1] = None
         if number in ends or not active[number] or number not in cotangents:
             continue
         g = cotangents.pop(number)
@@ -98,7 +107,11 @@ def value_and_gradient(graph: Graph) -> Graph:
     return derive(graph, partial(gradient_of, graph))
 
 
-def gradient_of(graph: Graph, values: Sequence[Any]) -> list[Any]:
-    """Return what :func:`value_and_gradient` does, from the values of a run, plain or traced."""
-    total = graph.outputs[0]
-    return [values[total], *pullback(graph, values, {total: 1.0}, list(graph.inputs.values()))]
+def gradient_of(graph: Graph, values: list[Any]) -> list[Any]:
+    """Return what :func:`value_and_gradient` does, from the values of a run, plain or traced.
+
+    The list is used up: what the sweep is past is let go, so that values and cotangents do not
+    stand side by side in memory.
+    """
+    total, wanted = graph.outputs[0], list(graph.inputs.values())
+    return [values[total], *pullback(graph, values, {total: 1.0}, wanted, done=values)]

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from softtape.engines import Program
+from softtape.engines.numpy import _layout_of
 from softtape.tape import Tape
 from softtape.transforms import value_and_gradient
 
@@ -100,3 +101,21 @@ def test_the_peer_agrees(program: Callable[..., Any]) -> None:
     wanted = peer.grad(lambda x, w: program(peers_numpy, x, w), (0, 1))(x, w)
     for got, expected in zip(made[1:], wanted, strict=True):
         np.testing.assert_allclose(got, expected, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.ones((3, 5)),
+        np.ones((3, 5, 2), np.float32).transpose(2, 0, 1),
+        np.broadcast_to(np.ones(5), (3, 5)),
+        np.ones((3, 5))[:, ::-2],
+    ],
+)
+def test_a_layout_is_that_of_the_array_numpy_would_make_like_it(array: Any) -> None:
+    layout, wanted = _layout_of(array), np.empty_like(array)
+    assert (layout.shape, layout.strides, layout.dtype) == (
+        wanted.shape, wanted.strides, wanted.dtype,
+    )  # fmt: skip
+    assert layout.base is not None
+    assert not layout.any()

@@ -13,6 +13,7 @@ from softtape.graph import Graph
 from softtape.tape import Tape
 from softtape.transforms import jacobian, value_and_gradient
 from softtape.transforms.replay import derive, replay
+from softtape.transforms.vjp import gradient_of
 
 
 def record(program: Callable[..., Any], **inputs: Any) -> Graph:
@@ -131,3 +132,13 @@ def test_astype_passes_the_slope_on() -> None:
     np.testing.assert_array_equal(run(value_and_gradient(graph), start)[1], [3.0, 3.0])
     graph = record(lambda x: 3.0 * x.astype(np.float32), **start)
     np.testing.assert_array_equal(run(jacobian(graph), start)[1], 3.0 * np.eye(2))
+
+
+def test_a_sweep_lets_go_of_the_values_that_it_is_past() -> None:
+    with Tape() as tape:
+        x = tape.input("x", np.float64(0.5))
+        graph = tape.graph([np.exp(np.sin(x) * 2.0)])
+    values = replay(graph, graph.start)
+    assert gradient_of(graph, values)[1] == pytest.approx(2 * np.cos(0.5) * np.exp(2 * np.sin(0.5)))
+    held = [number for number, value in enumerate(values) if value is not None]
+    assert held == [graph.inputs["x"]]

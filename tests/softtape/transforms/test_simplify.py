@@ -109,3 +109,13 @@ def test_index_templates_are_told_apart() -> None:
     graph = record(lambda x: x[1:] + x[:-1] + x[1:] * x[0] + x[np.array([0, 1])], x=np.arange(3.0))
     simple = assert_same(graph, {"x": np.array([3.0, 5.0, 7.0])})
     assert operations(simple).count("getitem") == 4
+
+
+@pytest.mark.parametrize(("last", "constants"), [(0.0, 1), (1.0, 2)])
+def test_large_constants_are_one_if_they_are_equal_to_the_last_element(
+    last: float, constants: int
+) -> None:
+    a, b = np.zeros(10_000), np.zeros((10_000, 2))[:, 0]
+    b[-1] = last
+    simple = simplify(record(lambda x: np.sum(x * a) + np.sum(x * b), x=2.0))
+    assert operations(simple).count("constant") == constants
