@@ -17,6 +17,7 @@ from pytest_soft.ratchet import kept_losses
 from pytest_soft.reach import losses_at, reach
 from pytest_soft.run import RUN, Run
 from pytest_soft.settings import runs_tests
+from pytest_soft.stand_ins import stand_ins
 from pytest_soft.trace import Traces, read_by
 from pytest_soft.verdict import TestLoss
 from softtape.errors import StoreError
@@ -106,7 +107,7 @@ def _traced(
     cases: dict[str, int] = {}
     constant = session.config.pluginmanager.register(_Constant())
     try:
-        with spared_heap(), numpy_and_math_follow():
+        with spared_heap(), stand_ins(session.config), numpy_and_math_follow():
             for item, following in zip(items, [*items[1:], None], strict=False):
                 tracing, failure = traces.trace(item, following)
                 if failure is not None:

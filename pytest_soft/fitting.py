@@ -25,6 +25,7 @@ from pytest_soft.report.progress import Progress
 from pytest_soft.run import RUN
 from pytest_soft.settings import runs_tests
 from pytest_soft.solve import FitProgress
+from pytest_soft.stand_ins import stand_ins
 from pytest_soft.summary import FitSummary, Trouble
 from pytest_soft.trace import AT_IMPORT, in_fixture, read_by
 from pytest_soft.values import group_by_key, set_values
@@ -83,7 +84,7 @@ class Fitting:
         elif _will_run_tests(session):
             sealing = session.config.pluginmanager.register(_Sealing())
             try:
-                with spared_heap():
+                with spared_heap(), stand_ins(session.config):
                     summary = self._fit(session)
             finally:
                 session.config.pluginmanager.unregister(name=sealing)
@@ -96,7 +97,8 @@ class Fitting:
         set_reader(None)
         ended = yield
         if self._fit_done is not None:
-            self._fit_done.compare(session.config.stash[RUN].tests)
+            with stand_ins(session.config):
+                self._fit_done.compare(session.config.stash[RUN].tests)
             _send(session.config)
         return ended
 
