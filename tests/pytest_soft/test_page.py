@@ -115,6 +115,7 @@ found.used = performance.now() - began;
 found.verdict = document.getElementById("verdict").textContent; found.title = document.title;
 found.fits = document.documentElement.scrollWidth <= innerWidth;
 found.drawings = [...document.querySelectorAll("svg")].map(svg => svg.getAttribute("aria-label"));
+found.heat = document.querySelectorAll(".heat td").length;
 found.dots = document.querySelectorAll("svg .dot").length;
 found.bold = document.querySelectorAll("b").length; found.errors = errors;
 const said = { id: "found", textContent: JSON.stringify(found) };
@@ -161,7 +162,8 @@ def test_twenty_thousand_tests_sort_and_filter(tmp_path):
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium")
 def test_a_whole_run_in_a_browser(sine, tmp_path):
     sine.check("--soft-json=before.json")
-    sine.fit("--soft-threshold=1e-10", "--soft-html=r.html", "--soft-compare=before.json")
+    options = "--soft-html=r.html", "--soft-compare=before.json", "--soft-coverage"
+    sine.fit("--soft-threshold=1e-10", *options)
     text = (sine.path / "r.html").read_text(encoding="utf-8")
     found = opened(tmp_path, text, "phone", size="400,1600")
     assert found["errors"] == []
@@ -172,4 +174,5 @@ def test_a_whole_run_in_a_browser(sine, tmp_path):
         "loss by omega",
     ]
     assert found["dots"] == 21
+    assert found["heat"] == 1 + 21  # sensitivity by function, coverage by test
     assert found["verdict"] == "PASSED"
