@@ -7,8 +7,10 @@ import jsonschema
 import numpy as np
 import pytest
 
+from pytest_soft.blame import above_limits
 from pytest_soft.coverage import Blame, Coverage, ParamCoverage
 from pytest_soft.report.covered import blame_lines, coverage_lines
+from pytest_soft.verdict import TestLoss
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "report.schema.json").read_text())
 
@@ -187,6 +189,35 @@ def test_blame_says_what_a_limit_would_take_and_whom_it_hurts(project):
     assert total["what"] == "the total loss"
     assert total["after"] < total["loss"]
     result.stdout.fnmatch_lines(["blame    test_it.py::test_two_weights: 8, limit 0.5"])
+
+
+@pytest.mark.parametrize(
+    ("limits", "above"),
+    [
+        ({}, [("a", 4.0, 3.0)]),
+        ({"worst_threshold": 2.0}, [("a", 4.0, 2.0), ("b", 2.5, 2.0)]),
+        ({"ratchet": 0.1}, [("a", 4.0, 3.0), ("b", 2.5, 2.2)]),
+        ({"threshold": 8.0}, [("a", 4.0, 3.0), ("the total loss", 9.0, 8.0)]),
+        ({"mean_threshold": 2.0}, [("a", 4.0, 3.0), ("the total loss, for its mean,", 9.0, 8.0)]),
+        (
+            {"suite_thresholds": {"s": 4.9, "t": 4.0}},
+            [("a", 4.0, 3.0), ("the suite s", 5.0, 4.9)],
+        ),
+        ({"threshold": 9.0, "worst_threshold": 4.0, "ratchet": 0.3}, [("a", 4.0, 3.0)]),
+    ],
+)
+def test_what_is_above_its_limit(limits, above):
+    tests = {
+        "a": TestLoss(4.0, threshold=3.0),
+        "b": TestLoss(2.5, cases=1, weight=2.0, suite="s", last=2.0),
+        "c": TestLoss(9.0, held_out=True, threshold=1.0),
+        "d": TestLoss(9.0, counts=False, threshold=1.0),
+        "e": TestLoss(0.0, suite="s"),
+    }
+    nothing = dict.fromkeys(["threshold", "mean_threshold", "worst_threshold", "ratchet"])
+    found = above_limits(tests, **{**nothing, "suite_thresholds": {}, **limits})
+    assert [(each.what, each.loss) for each in found] == [row[:2] for row in above]
+    assert [each.limit for each in found] == pytest.approx([row[2] for row in above], rel=1e-5)
 
 
 CONFLICT = """
