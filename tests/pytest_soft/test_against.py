@@ -1,9 +1,13 @@
 """Data against program: shown where a test tells which is which, and only there."""
 
 import json
+from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pytest
+
+SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "report.schema.json").read_text())
 
 PROGRAM = """
     import numpy as np
@@ -26,7 +30,9 @@ def drawn(project, test):
     project.write("test_it.py", PROGRAM + test)
     result = project.fit("--soft-html=r.html", "--soft-json=r.json")
     assert result.ret == 0
-    return json.loads((project.path / "r.json").read_text(encoding="utf-8"))["fit"]["against"]
+    report = json.loads((project.path / "r.json").read_text(encoding="utf-8"))
+    jsonschema.validate(report, SCHEMA)
+    return report["fit"]["against"]
 
 
 @pytest.mark.parametrize(

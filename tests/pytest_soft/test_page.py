@@ -168,6 +168,7 @@ def test_a_whole_run_in_a_browser(sine, tmp_path):
     found = opened(tmp_path, text, "phone", size="400,1600")
     assert found["errors"] == []
     assert found["fits"]
+    assert found["worst"].startswith("test_f[")  # the file has no room
     assert found["drawings"] == [
         "total loss by step",
         "test_sine.py::test_f: data (dots) and program (line) by x",
