@@ -1,13 +1,15 @@
 """What recording adds to an operation: on scalars, on small arrays, and to a test as a whole.
 
 Each expression is run on plain values and on traced ones, in turns; the difference is what the
-tape adds. The last lines are tests of a few operations, which also open a tape, close it and
-become a term of an objective: the first of them with a structure that was not met before.
+tape adds. It is processor time, which others on the machine have no part in. The last lines are
+tests of a few operations, which also open a tape, close it and become a term of an objective: the
+first of them with a structure that was not met before.
 
     python benchmarks/tracing.py
 """
 
 import timeit
+from time import process_time
 
 from common import machine, np, seconds
 
@@ -27,7 +29,8 @@ omega = Param(1.3, name="omega")
 
 
 def per_call(expression, names, number=500):
-    return min(timeit.repeat(expression, globals=names, number=number, repeat=3)) / number
+    made = timeit.repeat(expression, timer=process_time, globals=names, number=number, repeat=3)
+    return min(made) / number
 
 
 def compare(expressions, plain):

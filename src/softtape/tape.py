@@ -159,6 +159,8 @@ class Tape:
         """Give back the reader from before; values of this tape can no longer be used."""
         set_reader(self._before)
         self.close()
+        if error is None:
+            return
         if isinstance(error, ValueError) and isinstance(error.__cause__, TraceError):
             raise error.__cause__ from None  # numpy hides it where a[0] = traced calls float()
         if (said := explained(error, traceback)) is not None:

@@ -158,7 +158,11 @@ def _key(graph: Graph) -> Hashable:
     if guards:
         guards = tuple([(number, _static(expected)) for number, expected in guards])
     # most often there are none, and the inputs are floats: this is asked for every test
-    others = [(k, args, repr(attrs)) for k, (args, attrs) in nodes.others.items()]
+    others: Any = nodes.others
+    if others:
+        others = [(k, args, repr(attrs)) for k, (args, attrs) in others.items()]
     inputs = [k if isinstance(v, float) else (k, kind_of(v)) for k, v in graph.start.items()]
-    unusual = [kind_of(c) for c in nodes.unusual()]
+    unusual = nodes.unusual()
+    if unusual:
+        unusual = [kind_of(c) for c in unusual]
     return rows, graph.outputs, guards, *others, None, *unusual, None, *inputs
