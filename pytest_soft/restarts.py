@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -108,8 +109,15 @@ class _Run:
         self._callback, self._minimize = callback, minimize
 
     def value(self, theta: NDArray[np.float64]) -> float:
+        """Return 𝓛 at a point that may become a start; the time it takes counts."""
+        if self.best is not None and self._timeout is not None and self.seconds >= self._timeout:
+            self.last = replace(self.best, status=Status.TIMEOUT)
+            raise _EndedError
         self.evaluations += 1
-        return self._problem.value(theta)
+        began = time.monotonic()
+        value = self._problem.value(theta)
+        self.seconds += time.monotonic() - began
+        return value
 
     def descend(self, start: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
         if self.best is not None and not np.isfinite(self.value(start)):

@@ -50,3 +50,35 @@ def test_the_same_seed_writes_the_same_bytes(line):
 def test_a_step_is_an_epoch(line):
     result = line.fit(*BATCHES, "--soft-epochs=3")
     result.stdout.fnmatch_lines(["fit *stopped: all epochs are done", "*3 steps, *"])
+
+
+def test_constraints_and_priors_hold_in_batches(project):
+    project.write(
+        "test_decay.py",
+        """
+        import numpy as np
+        import pytest
+        from pytest_soft import Param, soft_test
+        from softtape.priors import normal
+
+        shares = Param([0.5, 0.3, 0.2], constraint="simplex")
+        rate = Param(1e-4, scale="log")
+        gain = Param(1.0, prior=normal(2.0, 0.1))
+
+        def f(s, r, g, t):
+            return g * (s[0] * np.exp(-r * t) + s[1] * np.exp(-10 * r * t) + s[2])
+
+        @soft_test
+        @pytest.mark.parametrize("t", np.linspace(0, 2000, 64).tolist())
+        def test_decay(t):
+            return (f(shares, rate, gain, t) - f([0.2, 0.7, 0.1], 1e-3, 2.1, t)) ** 2 / 0.01 ** 2
+        """,
+    )
+    result = project.fit("--soft-batch-size=8", "--soft-epochs=100", "--soft-threshold=1")
+    assert result.ret == 0
+    found = {name: entry["value"] for name, entry in project.entries("test_decay").items()}
+    assert found["shares"] == pytest.approx([0.2, 0.7, 0.1], abs=2e-3)
+    assert sum(found["shares"]) == pytest.approx(1.0)
+    assert found["rate"] == pytest.approx(1e-3, rel=0.01)
+    assert found["gain"] == pytest.approx(2.1, abs=2e-3)
+    result.stdout.fnmatch_lines(["priors   gain ~ normal(2, 0.1)  100 -> *"])

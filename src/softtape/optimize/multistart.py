@@ -3,7 +3,7 @@
 The first half of the starts covers the box, by Latin hypercubes (McKay, Beckman and Conover,
 1979). The other half are hops, as in basin hopping (Wales and Doye, 1997): the best minimum with
 one variable drawn again, which is how a minimum among exponentially many is found where the
-variables hardly interact. Of a handful of candidates the one with the lowest loss is taken.
+variables hardly interact. Of a few dozen candidates the one with the lowest loss is descended from.
 """
 
 from __future__ import annotations  # np.random, which annotations name, is imported where used
@@ -17,7 +17,7 @@ from softtape.optimize.base import Bounds, Floats, parameter_scale
 
 __all__ = ["Basin", "lower_elsewhere", "multistart"]
 
-_CANDIDATES = 8  # evaluations that choose a start; a descent takes several times as many
+_CANDIDATES = 64  # evaluations that choose a start; a descent, with its derivatives, costs as much
 _SPREAD = 3.0  # how far starts of unbounded variables lie, in sizes of the variable
 _SAME = 1e-4  # in sizes of the variables: minima nearer than this are one
 
@@ -99,7 +99,7 @@ def lower_elsewhere(
     reached: float,
     bounds: Bounds,
     *,
-    probes: int = 4 * _CANDIDATES,
+    probes: int = 32,
     seed: int = 0,
 ) -> Floats | None:
     """Return a point with a lower L than ``reached``, if one of a few probes is such.
@@ -120,12 +120,9 @@ def lower_elsewhere(
         Of the drawing.
     """
     draw = np.random.default_rng(seed)
-    groups = probes // _CANDIDATES
-    for candidates in _covering(draw, theta, bounds, parameter_scale(theta, bounds), groups):
-        lowest = _lowest(value, candidates)
-        if value(lowest) < reached:
-            return lowest
-    return None
+    (points,) = _covering(draw, theta, bounds, parameter_scale(theta, bounds), 1, probes)
+    lowest = _lowest(value, points)
+    return lowest if value(lowest) < reached else None
 
 
 def _lowest(value: Callable[[Floats], float], candidates: Floats) -> Floats:
@@ -137,15 +134,20 @@ def _lowest(value: Callable[[Floats], float], candidates: Floats) -> Floats:
 
 
 def _covering(
-    draw: np.random.Generator, theta: Floats, bounds: Bounds, scale: Floats, groups: int
+    draw: np.random.Generator,
+    theta: Floats,
+    bounds: Bounds,
+    scale: Floats,
+    groups: int,
+    size: int = _CANDIDATES,
 ) -> Iterator[Floats]:
     """Yield groups of candidates, one per row; all of them together are a Latin hypercube."""
-    count = max(groups, 1) * _CANDIDATES
+    count = max(groups, 1) * size
     cells = np.stack([draw.permutation(count) for _ in range(theta.size)], axis=1)
     quantiles = (cells + draw.random(cells.shape)) / count
     points = _placed(quantiles, theta, bounds, scale)
-    for start in range(0, count, _CANDIDATES):
-        yield points[start : start + _CANDIDATES]
+    for start in range(0, count, size):
+        yield points[start : start + size]
 
 
 def _hops(

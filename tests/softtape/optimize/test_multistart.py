@@ -36,7 +36,7 @@ def test_sine_from_the_bad_starts(sine, start, seed):
 def test_it_ends_at_the_threshold(sine):
     basins = run(sine, [0.2], restarts=1000, threshold=1e-9)
     assert basins[0].value <= 1e-9
-    assert sum(basin.starts for basin in basins) < 40
+    assert sum(basin.starts for basin in basins) < 10
 
 
 def test_the_same_seed_gives_the_same_starts(sine):
@@ -54,8 +54,9 @@ def test_a_rastrigin_of_ten_dimensions(squares):
 
     bounds = Bounds(np.full(10, -5.12), np.full(10, 5.12))
     start = np.random.default_rng(5).uniform(-5, 5, 10)
-    basins = run(squares(residuals), start, bounds, restarts=200, threshold=1e-9)
-    assert basins[0].value <= 1e-9
+    for seed in range(2):
+        basins = run(squares(residuals), start, bounds, restarts=100, threshold=1e-9, seed=seed)
+        assert basins[0].value <= 1e-9
     assert run(squares(residuals), start, bounds, restarts=0)[0].value > 10
 
 
