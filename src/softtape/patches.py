@@ -109,7 +109,8 @@ def _asarray(values: Any, dtype: Any = None, **_: Any) -> Any:
 
 
 def _full(shape: Any, fill_value: Any, dtype: Any = None, **_: Any) -> Any:
-    return np.ones(shape, dtype) * stacked(fill_value)
+    made = stacked(fill_value)
+    return np.ones(shape, made.dtype if dtype is None else dtype) * made
 
 
 _LINSPACE = FUNCTIONS[np.linspace]
@@ -133,7 +134,7 @@ _NUMPY: dict[str, Callable[..., Any]] = {
     "ascontiguousarray": _asarray,
     "asfortranarray": _asarray,
     "asarray_chkfinite": _asarray,
-    "require": lambda values, dtype=None, *_: _asarray(values, dtype),
+    "require": lambda values, dtype=None, *_, **__: _asarray(values, dtype),
     "full": _full,
     "linspace": _linspace,
     "arange": _arange,
@@ -303,7 +304,10 @@ def _vectorized(self: Any, *args: Any, **keywords: Any) -> Any:
     if not any(map(_concerns_us, (*args, *keywords.values()))):
         return _VECTORIZE(self, *args, **keywords)
     if keywords or self.signature is not None or self.excluded:
-        raise TypeError("np.vectorize under tracing knows arguments by position only")
+        refuse(
+            "np.vectorize with keywords, signature= or excluded=",
+            "Give all arguments by position, or write the loop: np.stack([f(v) for v in x]).",
+        )
     given = np.broadcast_arrays(*map(_current, args))
     shape = np.shape(given[0])
     made = [self.pyfunc(*(x[index] for x in given)) for index in np.ndindex(shape)]
@@ -316,11 +320,13 @@ def _joined(self: Any, key: Any) -> Any:
     """Do what np.r_ and np.c_ do with arrays and numbers."""
     if not _concerns_us(key):
         return _JOIN(self, key)
-    parts = []
-    for part in key if isinstance(key, tuple) else (key,):
-        if isinstance(part, (str, slice)):
-            raise TypeError("np.r_ and np.c_ under tracing take arrays and numbers only")
-        part = stacked(_current(part))
+    parts, given = [], key if isinstance(key, tuple) else (key,)
+    if any(isinstance(part, (str, slice)) for part in given):
+        refuse("np.r_ and np.c_ with a range or a text", "Use np.arange and np.concatenate.")
+    held = [stacked(_current(part)) for part in given]
+    dtype = np.result_type(*(getattr(part, "dtype", part) for part in held))
+    for part in held:
+        part = part if hasattr(part, "dtype") else np.asarray(part, dtype)  # 2.0 keeps to float32
         old = np.ndim(part)
         part = np.reshape(part, (1,) * (self.ndmin - old) + np.shape(part))
         if self.trans1d != -1 and 0 < old < self.ndmin:  # np.c_: what was a row is a column

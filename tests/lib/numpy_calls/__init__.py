@@ -24,9 +24,10 @@ from numpy_calls import (
 )
 from numpy_calls.draw import Calls, Table
 from numpy_calls.flat import FLAT
+from numpy_calls.followed import FOLLOWED
 from numpy_calls.hidden import HIDDEN
 
-__all__ = ["FLAT", "HIDDEN", "ONE_BY_ONE", "ROWS", "SMOOTH"]
+__all__ = ["FLAT", "FOLLOWED", "HIDDEN", "ONE_BY_ONE", "ROWS", "SMOOTH", "name_of"]
 
 SMOOTH: Table = {
     function: row
@@ -63,6 +64,7 @@ ROWS: dict[str, Calls] = {
     for name, row in [
         *((name_of(f), row) for f, row in SMOOTH.items()),
         *HIDDEN.items(),
+        *FOLLOWED.items(),
         *complex.HIDDEN.items(),
         *fft.HIDDEN.items(),
     ]

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+from numpy_calls.draw import Call, Calls, joined, seeds
 
 MODULES = {
     "polynomial": "poly",
@@ -55,3 +61,28 @@ SERIES: dict[str, str] = {
     if before == "poly" or after != "valfromroots"
 }
 """Each function, without ``numpy.``, and its kind of arguments."""
+
+ROOTS = np.array([-6.0, 11.0, -6.0, 1.0])  # of 1, 2 and 3
+
+
+def _row(name: str) -> Calls:
+    module, _, function = name.rpartition(".")
+
+    def joined_parts(x: Any, c: Any) -> Any:
+        series = getattr(importlib.import_module(f"numpy.{module}"), function)
+        made = series(*ARGUMENTS[SERIES[name]](x, c))
+        return np.real(joined(made if isinstance(made, tuple) else (made,)))
+
+    def call(seed: int) -> Call:
+        rng = np.random.default_rng(seed)
+        x = np.array([0.3, 0.5, 0.7]) + rng.uniform(-0.05, 0.05, 3)
+        c = np.array([1.0, 2.0, 3.0, 0.5]) + rng.uniform(-0.2, 0.2, 4)
+        if SERIES[name] == "roots":
+            c = ROOTS * (1.0 + rng.uniform(-0.005, 0.005, 4))
+        return Call(joined_parts, (x, c), analytic=False)
+
+    return st.builds(call, seeds)
+
+
+SERIES_ROWS: dict[str, Calls] = {name: _row(name) for name in SERIES}
+"""Each function, without ``numpy.`` -> the calls that try it."""

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from numpy_calls import ONE_BY_ONE, ROWS
 from numpy_calls.draw import Call
+from numpy_calls.series_classes import SERIES_ROWS
 
 from softtape.engines import Program
 from softtape.patches import following
@@ -74,7 +75,7 @@ def check_batched(call: Call, which: int | None) -> None:
 
 def check_row(name: str, *, alone: bool) -> None:
     @once
-    @given(ROWS[name])
+    @given((ROWS | SERIES_ROWS)[name])
     def check(call: Call) -> None:
         for which in [None, *(range(len(call.operands)) if alone else ())]:
             if name.partition("-")[0] not in ONE_BY_ONE:
@@ -92,7 +93,7 @@ def test_many_cases_at_once_are_as_a_loop_over_them(name: str) -> None:
 
 
 @pytest.mark.many
-@pytest.mark.parametrize("name", sorted(ROWS))
+@pytest.mark.parametrize("name", [*sorted(ROWS), *SERIES_ROWS])
 def test_every_row_and_each_operand_alone(name: str) -> None:
     check_row(name, alone=True)
 

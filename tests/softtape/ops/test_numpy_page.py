@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
+from numpy_calls import FLAT, ROWS, name_of
+from numpy_calls.series_classes import SERIES
 
 DOCS = Path(__file__).parents[3] / "docs"
 GONE = ("trapz", "in1d", "fft.helper", "linalg.linalg")  # names of older versions
@@ -38,6 +41,16 @@ def test_the_page_is_current(made: ModuleType) -> None:
         names = {line.split("|")[1] for line in text.splitlines() if line.startswith("| `np.")}
         here = {line.split("|")[1] for _, line in made.lines()}
         assert here - names <= {f" `np.{name}` " for name in GONE}, again
+
+
+def test_every_function_of_the_page_is_tried(made: ModuleType) -> None:
+    """Derivatives, engines and batching are tested by row of the tables: see test_rules.py."""
+    tried = {name.partition("-")[0] for name in ROWS} | {name_of(f) for f in FLAT} | set(SERIES)
+    for _, name, cells in made.rows():
+        if cells is not None and cells[0] in ("differentiated", "constant"):
+            same = cells[-1].removeprefix("the same as `np.").removesuffix("`")
+            function = functools.reduce(getattr, name.split("."), np)
+            assert {name, same, name_of(function) if callable(function) else name} & tried, name
 
 
 def test_nothing_is_said_twice_or_of_nothing(made: ModuleType) -> None:

@@ -15,12 +15,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy_calls import FLAT, ROWS, SMOOTH
 from numpy_calls.draw import Array, Call
+from numpy_calls.series_classes import SERIES_ROWS
 
-from softtape.engines import Program
+from softtape.engines import Program, fast
 from softtape.graph import Graph
 from softtape.ops import FUNCTIONS, PRIMITIVES, REFUSED, Kind
 from softtape.ops.assignment import CHANGING
 from softtape.patches import following
+from softtape.singles import Single, can_compile, make_single
 from softtape.tape import Tape
 from softtape.transforms import jacobian, value_and_gradient
 from softtape.transforms.replay import derive
@@ -216,6 +218,38 @@ def test_second_derivatives(name: str) -> None:
     each_drawn(name, check_second_derivatives)
 
 
+def shares(program: Single, operands: Sequence[Array]) -> list[list[Any]]:
+    """Return loss and gradients as a case by itself gives them: at first by the tape, then by a
+    program that was made for it."""
+    made = []
+    for _ in range(2):
+        with np.errstate(all="ignore"):
+            share = program.share("gradient", named(operands), 1.0, guarded=True)
+        assert share is not None
+        made.append([share.losses[0], *(share.gradient[f"x{i}"] for i in range(len(operands)))])
+    return made
+
+
+def check_engines(call: Call, seed: int) -> None:
+    with np.errstate(all="ignore"):
+        weights = np.random.default_rng(seed).uniform(
+            -1, 1, np.shape(call.function(*call.operands))
+        )
+        total = record(weighted_sum(call.function, weights), call.operands)
+    wanted = run(value_and_gradient(total), call.operands)  # by numpy
+    made = shares(make_single(total), call.operands)  # by Python's floats, where all is numbers
+    if fast.available() and can_compile(total):
+        made += shares(make_single(total, compiled=True), call.operands)
+    for got in made:
+        for part, expected in zip(got, wanted, strict=True):
+            assert_close(part, expected, 1e-12)
+
+
+@each_row
+def test_engines_agree(name: str) -> None:
+    each_drawn(name, check_engines)
+
+
 def check_float32(call: Call, _: int) -> None:
     operands = [np.float32(x) if np.ndim(x) == 0 else x.astype("f4") for x in call.operands]
     with np.errstate(all="ignore"):
@@ -233,14 +267,14 @@ def test_float32_stays_float32(name: str) -> None:
         each_drawn(name, check_float32)
 
 
-CHECKS = [check_value, check_first_derivatives, check_second_derivatives]
+CHECKS = [check_value, check_first_derivatives, check_second_derivatives, check_engines]
 
 
 @pytest.mark.many
-@each_row
+@pytest.mark.parametrize("name", [*sorted(ROWS), *SERIES_ROWS])
 def test_many_more_draws(name: str) -> None:
     @settings(few, max_examples=20)
-    @given(ROWS[name], seeds)
+    @given((ROWS | SERIES_ROWS)[name], seeds)
     def check(call: Call, seed: int) -> None:
         for rule in CHECKS:
             rule(call, seed)

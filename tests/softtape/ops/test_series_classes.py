@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy_calls.series_classes import ARGUMENTS, SERIES
+from numpy_calls.series_classes import ARGUMENTS, ROOTS, SERIES
 
 from softtape.engines import Program
 from softtape.patches import following
@@ -16,7 +16,6 @@ from softtape.transforms import value_and_gradient
 
 X = np.array([0.3, 0.5, 0.7])
 C = np.array([1.0, 2.0, 3.0, 0.5])
-ROOTS = np.array([-6.0, 11.0, -6.0, 1.0])  # of 1, 2 and 3
 
 
 @pytest.mark.parametrize("name", SERIES)
