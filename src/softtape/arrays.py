@@ -24,7 +24,7 @@ from softtape.memory import Memory, address, flat_memory
 from softtape.operands import Flat, stacked
 from softtape.ops import FUNCTIONS
 from softtape.ops.assignment import CHANGING, apply_at, masked, store
-from softtape.refusals import refuse, refuse_function
+from softtape.refusals import refuse, refuse_array, refuse_function
 from softtape.traced import Traced
 
 __all__ = ["Fresh", "Mosaic", "Mutated", "bare", "linked", "mutated", "owned"]
@@ -353,6 +353,10 @@ class Mosaic(Fresh):
         if function is np.nan_to_num and not keywords.get("copy", True):
             self[...] = function(self, **{**keywords, "copy": True})
             return self
+        if function is np.trim_zeros:  # a view
+            return FUNCTIONS[function](*args, **keywords)
+        if function is np.meshgrid and not keywords.get("copy", True):
+            refuse("np.meshgrid(..., copy=False) of an array changed before,", "Leave copy out.")
         if function in CHANGING:
             given = (x if (known := traced_form(x)) is None else known for x in args[1:])
             return FUNCTIONS[function](args[0], *given, **keywords)
@@ -408,7 +412,8 @@ class Mosaic(Fresh):
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         """Raise if what it holds is traced."""
-        return np.array(self._softtape_current(), dtype=dtype)
+        held = self._softtape_current()
+        return refuse_array() if type(held) is Traced else np.array(held, dtype=dtype)
 
     def __copy__(self) -> Any:
         """Return a copy."""

@@ -23,10 +23,11 @@ import numpy as np
 
 from softtape import distributions
 from softtape.arrays import Fresh, Mutated, bare, linked
+from softtape.graph import has_hole
 from softtape.operands import changeable, plain_operand, stacked
 from softtape.ops import FUNCTIONS
 from softtape.ops.assignment import CHANGING
-from softtape.refusals import refuse
+from softtape.refusals import refuse, refuse_hole
 from softtape.traced import Traced
 
 __all__ = ["FOLLOWED", "following"]
@@ -279,6 +280,26 @@ def _current(value: Any) -> Any:
     return plain_operand(value) if hasattr(value, "_softtape_current") else value
 
 
+@functools.cache
+def _passing_nan(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function that passes over NaN, but not over what stands for a traced element."""
+
+    @functools.wraps(original)
+    def function(*args: Any, **keywords: Any) -> Any:
+        if args and type(args[0]) in (np.ndarray, np.float64) and has_hole(args[0]):
+            refuse_hole()
+        return original(*args, **keywords)
+
+    return function
+
+
+_PASSING_NAN = (
+    *("nan_to_num", "nansum", "nanprod", "nanmean", "nanvar", "nanstd", "nanmax", "nanmin"),
+    *("nanmedian", "nanquantile", "nanpercentile", "nancumsum", "nancumprod"),
+    *("nanargmax", "nanargmin"),
+)
+
+
 def _fromiter(values: Any, dtype: Any, count: int = -1, **keywords: Any) -> Any:
     items = list(itertools.islice(values, None if count < 0 else count))
     if _concerns_us(items):
@@ -422,6 +443,9 @@ def _replacements() -> Iterator[tuple[Any, str, Any, Any]]:
     for name in _SPECTRA:
         original = getattr(np.fft, name)
         yield np.fft, name, original, _making(original)
+    for name in _PASSING_NAN:
+        original = getattr(np, name)
+        yield np, name, original, _passing_nan(original)
     yield np, "fromiter", np.fromiter, _fromiter
     yield np, "ndenumerate", np.ndenumerate, _ndenumerate
     yield np, "nditer", np.nditer, _nditer

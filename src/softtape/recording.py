@@ -21,7 +21,7 @@ from softtape.graph import CONSTANT, INPUT, Graph
 from softtape.operands import plain_operand
 from softtape.ops import PRIMITIVES
 from softtape.patches import following
-from softtape.refusals import outlived
+from softtape.refusals import explained, outlived
 from softtape.tape import Tape
 from softtape.traced import Recorder, Traced
 
@@ -148,9 +148,11 @@ def record(
             result = function([tape.input(key, _plain(x)) for key, x in given.items()])
         graph = tape.graph(checked(result, bool(tape.guards)))
         return Recorded(graph, given | tape.around, tape.kept)
-    except ValueError as error:
+    except (ValueError, TypeError, AttributeError) as error:
         if isinstance(error.__cause__, TraceError):
             raise error.__cause__ from None  # numpy hides it, as Tape.__exit__ says
+        if (said := explained(error, error.__traceback__)) is not None:
+            raise said from error
         raise
     finally:
         tape.close()

@@ -162,7 +162,8 @@ def explained(error: BaseException | None, traceback: TracebackType | None) -> T
 
     Python's ``Decimal(x)``, ``json.dumps(x)`` and their like cannot be asked beforehand.
     """
-    if not isinstance(error, TypeError) or isinstance(error, SoftError) or traceback is None:
+    known = isinstance(error, (TypeError, AttributeError)) and not isinstance(error, SoftError)
+    if not known or traceback is None:
         return None
     place = raised_at(traceback)
     for name, instead in _NOT_NUMBERS.items():
@@ -171,8 +172,13 @@ def explained(error: BaseException | None, traceback: TracebackType | None) -> T
                 f"{place}\n{name}() would take a traced value off the tape and lose its gradient "
                 f"({error}). {instead}"
             )
-    if not re.search(r"\b(Traced|Mutated)\b", str(error)):
+    if not re.search(r"\b(Traced|Mutated|Mosaic)\b", str(error)):
         return None
+    if re.search(r"\bma\.|\bmask|\bmatrix\b", place.text):
+        return TraceError(
+            f"{place}\n{error}: np.ma and np.matrix are not followed, and would lose the gradient. "
+            "Write np.where(mask, 0.0, x), np.mean(x, where=~mask) or np.nanmean(x)."
+        )
     return TraceError(
         f"{place}\n{error}: what was called does not know traced values, and would lose their "
         "gradient. Use numpy functions and operators, or softtape.stop_gradient(x) on purpose."

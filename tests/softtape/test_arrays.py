@@ -783,6 +783,41 @@ def test_nan_to_num_in_place_changes_the_array():
     assert grad(program)(START) == pytest.approx(2 * START)
 
 
+def test_nan_to_num_in_place_gives_the_array_itself():
+    def program(x):
+        y = np.where(x > 1.3, np.nan, x) * 2
+        made = np.nan_to_num(y, copy=False)
+        made[0] = 4 * x[2]
+        return np.sum(y * y)
+
+    np.testing.assert_allclose(grad(program)(np.array([1.2, 1.5, -2.0])), [0.0, 0.0, -80.0])
+
+
+def test_what_trim_zeros_leaves_sees_later_changes():
+    def program(x):
+        made = np.zeros(5)
+        made[1:4] = x
+        trimmed = np.trim_zeros(made)
+        made[1] = 3 * x[0]
+        return np.sum(trimmed**2)
+
+    np.testing.assert_allclose(grad(program)(np.array([1.2, 1.5, -2.0])), [21.6, 3.0, -4.0])
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        lambda x: np.sum(np.ma.array(x, mask=[0, 1, 0])),
+        lambda x: np.ma.masked_invalid(x * 2).sum(),
+        lambda x: (np.ma.masked_array(np.zeros(3), [0, 1, 0]) + x).sum(),
+        lambda x: np.ma.average(x * x),
+    ],
+)
+def test_masked_arrays_are_refused_with_their_replacement(program):
+    with pytest.raises(TraceError, match=r"test_arrays\.py:\d+: lambda x: .*\n.*np\.where\(mask"):
+        grad(program)(np.array([1.2, 1.5, -2.0]))
+
+
 def test_elements_assigned_one_by_one_record_what_variables_would():
     with following(), Tape() as tape:
         t = tape.input("t", 0.5)
@@ -865,6 +900,11 @@ def filled(x):
     return plain
 
 
+def mutated(x):
+    x[0] = 2.0
+    return x
+
+
 REFUSED = [
     (lambda x, t: x.resize(5), "Use numpy functions"),
     (lambda x, t: x.tobytes(), "Use numpy functions"),
@@ -874,6 +914,11 @@ REFUSED = [
     (lambda x, t: np.ones(3, np.int64).__setitem__(slice(None), t * np.ones(3)), "dtype=float"),
     (lambda x, t: float(x[0]), "Drop the call"),
     (lambda x, t: np.zeros(2).__iadd__([t, 2]), r"np\.stack"),
+    (lambda x, t: np.nan_to_num(filled(x)), r"plain\[\.\.\.\] = x.*np\.array\(x\)"),
+    (lambda x, t: np.nansum(filled(x)), r"plain\[\.\.\.\] = x.*np\.array\(x\)"),
+    (lambda x, t: PLAIN.copy().__setitem__(..., mutated(t * np.ones(3))), r"np\.stack"),
+    (lambda x, t: np.meshgrid(x, [1.0, 2.0], copy=False), "Leave copy out"),
+    (lambda x, t: np.asmatrix(x), r"x\.astype\(dtype\)"),
     (lambda x, t: filled(x) * t, r"plain\[\.\.\.\] = x.*np\.array\(x\)"),
 ]
 

@@ -353,8 +353,11 @@ def _np_array_equiv(a1: Any, a2: Any) -> Any:
 def _np_nan_to_num(
     x: Any, copy: bool = True, nan: float = 0.0, posinf: Any = None, neginf: Any = None
 ) -> Any:
+    if not copy and np.ndim(x):
+        x[...] = np.nan_to_num(x, True, nan, posinf, neginf)
+        return x
     if is_complex(x):
-        re, im = (np.nan_to_num(part, copy, nan, posinf, neginf) for part in (x.real, x.imag))
+        re, im = (np.nan_to_num(part, True, nan, posinf, neginf) for part in (x.real, x.imag))
         return re + 1j * im
     limits = np.finfo(x.dtype)
     x = np.where(np.isnan(x), nan, x)
