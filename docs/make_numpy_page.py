@@ -106,7 +106,6 @@ NOTES = {
     "nonzero": "the truth values are a guard",
     "flatnonzero": "the truth values are a guard",
     "argwhere": "the truth values are a guard",
-    "cross": "vectors of length 3",
     "angle": "slope 0 at 0",
 }
 

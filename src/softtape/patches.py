@@ -293,6 +293,21 @@ def _passing_nan(original: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
+@functools.cache
+def _of_list(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function that takes a list of traced values as an array of them."""
+
+    @functools.wraps(original)
+    def function(*args: Any, **keywords: Any) -> Any:
+        if args and type(args[0]) in _LISTS and _concerns_us(args[0]):
+            args = (stacked(_current(args[0])), *args[1:])
+        return original(*args, **keywords)
+
+    return function
+
+
+_LISTS = (list, tuple)
+_OF_LISTS = ("sum", "prod", "mean", "median", "max", "min", "std", "var")
 _PASSING_NAN = (
     *("nan_to_num", "nansum", "nanprod", "nanmean", "nanvar", "nanstd", "nanmax", "nanmin"),
     *("nanmedian", "nanquantile", "nanpercentile", "nancumsum", "nancumprod"),
@@ -443,6 +458,10 @@ def _replacements() -> Iterator[tuple[Any, str, Any, Any]]:
     for name in _SPECTRA:
         original = getattr(np.fft, name)
         yield np.fft, name, original, _making(original)
+    for name in _OF_LISTS:
+        original = getattr(np, name)
+        yield np, name, original, _of_list(original)
+    yield np.linalg, "norm", np.linalg.norm, _of_list(np.linalg.norm)
     for name in _PASSING_NAN:
         original = getattr(np, name)
         yield np, name, original, _passing_nan(original)

@@ -918,7 +918,6 @@ REFUSED = [
     (lambda x, t: np.nansum(filled(x)), r"plain\[\.\.\.\] = x.*np\.array\(x\)"),
     (lambda x, t: PLAIN.copy().__setitem__(..., mutated(t * np.ones(3))), r"np\.stack"),
     (lambda x, t: np.meshgrid(x, [1.0, 2.0], copy=False), "Leave copy out"),
-    (lambda x, t: np.asmatrix(x), r"x\.astype\(dtype\)"),
     (lambda x, t: filled(x) * t, r"plain\[\.\.\.\] = x.*np\.array\(x\)"),
 ]
 

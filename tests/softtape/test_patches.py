@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from softtape import Param, TraceError
+from softtape import Param, TraceError, value_and_grad
 from softtape.engines import Program
 from softtape.patches import following
 from softtape.tape import Tape, Traced
@@ -175,3 +175,25 @@ def test_assigning_into_a_plain_array_is_still_refused():
     plain = np.zeros(2)
     with pytest.raises(TraceError, match=r"np\.array"), following(), Tape() as tape:
         plain[0] = tape.input("x", 0.5)
+
+
+LISTS = [
+    lambda x: np.sum([x[0], 2 * x[1] ** 2]),
+    lambda x: np.mean([f(x[0]) for f in (np.sin, np.cos)]) * x[1],
+    lambda x: np.max((x[0], x[1])) + np.min([x[0], 1.0]),
+    lambda x: np.prod([[x[0], x[1]], [2.0, x[0]]]),
+    lambda x: np.std([x[0], x[1], 3.0]) + np.var([x[0], x[1]]) + np.median([x[0], 5.0]),
+    lambda x: np.linalg.norm([x[0], x[1]]),
+    lambda x: np.cross(x * x, [3.0, 4.0]) * 1.0,
+    lambda x: np.cross(x * x, [3.0, 4.0, 5.0])[0] + np.cross([1.0, 2.0, 3.0], x * x)[2],
+]
+
+
+@pytest.mark.filterwarnings("ignore:Arrays of 2-dimensional vectors:DeprecationWarning")
+@pytest.mark.parametrize("number", range(len(LISTS)))
+def test_lists_of_traced_values_and_pairs(number):
+    program, x, h = LISTS[number], np.array([0.7, 1.9]), 1e-6
+    value, gradient = value_and_grad(program)(x)
+    assert value == pytest.approx(program(x), rel=1e-14)
+    slopes = [(program(x + h * d) - program(x - h * d)) / (2 * h) for d in np.eye(2)]
+    np.testing.assert_allclose(gradient, slopes, rtol=1e-7, atol=1e-9)

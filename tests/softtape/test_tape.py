@@ -560,7 +560,7 @@ REFUSED: list[tuple[Operation, str, str]] = [
     (lambda t, v: np.unique(v[None], axis=0), "np.unique", "no axis"),
     (lambda t, v: np.shares_memory(v, v), "np.shares_memory", "no memory of its own"),
     (lambda t, v: np.linalg.qr(v[None], "raw"), "np.linalg.qr", "use 'reduced'"),
-    (lambda t, v: np.ravel(v, order="K"), "np.ravel", "order='C'"),
+    (lambda t, v: np.ravel(np.outer(v, v), order="K"), "np.ravel", "order='C'"),
     (lambda t, v: statistics.fmean([t, t]), "statistics.fmean", "np.mean(x)"),
     (lambda t, v: statistics.mean([t, t]), "statistics.mean", "np.mean(x)"),
     (lambda t, v: statistics.stdev([t, 2 * t]), "statistics.stdev", "np.std(x, ddof=1)"),

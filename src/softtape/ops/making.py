@@ -158,6 +158,18 @@ _SIDES: dict[str, tuple[str, Any, Callable[..., tuple[Any, Any]]]] = {
 """How to make both sides of one axis, and the argument of numpy's that says more."""
 
 
+def _odd(even: Any, axis: int, width: tuple[int, int], n: int, mode: str) -> Any:
+    """Turn borders that mirror the values into ones that mirror them at the edge's value, too."""
+    before = width[0]
+    if max(width) > (n - 1 if mode == "reflect" else n):
+        raise NotImplementedError(
+            "with reflect_type='odd' a border is no longer than the array: pad in two steps"
+        )
+    first, inner, last = np.split(even, [before, before + n], axis=axis)
+    low, high = np.take(inner, [0], axis=axis), np.take(inner, [n - 1], axis=axis)
+    return np.concatenate([2.0 * low - first, inner, 2.0 * high - last], axis=axis)
+
+
 @implements(np.pad)
 def _np_pad(array: Any, pad_width: Any, mode: Any = "constant", **keywords: Any) -> Any:
     if callable(mode):
@@ -170,11 +182,11 @@ def _np_pad(array: Any, pad_width: Any, mode: Any = "constant", **keywords: Any)
         raise ValueError(f"unsupported keyword arguments for mode {mode!r}: {set(keywords)}")
     given = keywords.get(argument, default)
     if sides is None:
-        if given == "odd":
-            raise NotImplementedError("it knows reflect_type='even' only")
         for axis, width in enumerate(widths):
             if any(width):
-                a = np.take(a, np.pad(np.arange(np.shape(a)[axis]), width, mode), axis=axis)
+                n = np.shape(a)[axis]
+                even = np.take(a, np.pad(np.arange(n), width, mode), axis=axis)
+                a = _odd(even, axis, width, n, mode) if given == "odd" else even
         return a
     for axis, (width, value) in enumerate(zip(widths, _pairs(given, ndim), strict=True)):
         if any(width):

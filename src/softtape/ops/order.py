@@ -154,7 +154,10 @@ def _quantile(
     a: Any, q: Any, axis: Axis, method: str, keepdims: bool, weights: Any, ignore_nan: bool
 ) -> Any:
     if weights is not None:
-        raise NotImplementedError("it takes no weights: a step function of them has no slope")
+        raise NotImplementedError(
+            "it takes no weights, of which it is a step function: with i = np.argsort(a), "
+            "write np.interp(q, np.cumsum(w[i]) / np.sum(w), a[i])"
+        )
     flat, over = gathered(a, axis)
     ordered, n = np.sort(flat, axis=0), np.shape(flat)[0]
     lead, rest = np.ndim(q), np.ndim(flat) - 1
@@ -343,7 +346,9 @@ def _np_unique(
     sorted: bool = True,
 ) -> Any:
     if axis is not None:
-        raise NotImplementedError("it knows no axis: take the rows apart")
+        raise NotImplementedError(
+            "it knows no axis: take the rows apart and compare them, by np.all(x[i] == x[j])"
+        )
     places = {
         what: pinned(_UNIQUE[what](ar, equal_nan=equal_nan))
         for what, wanted in (

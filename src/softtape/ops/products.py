@@ -196,9 +196,15 @@ def _np_cross(
     if axis is not None:
         axisa = axisb = axisc = axis
     a, b = np.moveaxis(a, axisa, -1), np.moveaxis(b, axisb, -1)
-    if np.shape(a)[-1] != 3 or np.shape(b)[-1] != 3:
-        raise ValueError("np.cross under tracing takes vectors of length 3")
-    (a0, a1, a2), (b0, b1, b2) = ([v[..., i] for i in range(3)] for v in (a, b))
+    lengths = np.shape(a)[-1], np.shape(b)[-1]
+    if not {2, 3}.issuperset(lengths):
+        raise ValueError("np.cross takes vectors of length 3 or 2")
+    if lengths == (2, 2):
+        return a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]
+    (a0, a1, a2), (b0, b1, b2) = (
+        [v[..., i] if i < n else 0.0 for i in range(3)]
+        for v, n in zip((a, b), lengths, strict=True)
+    )
     parts = [a1 * b2 - a2 * b1, a2 * b0 - a0 * b2, a0 * b1 - a1 * b0]
     return np.moveaxis(np.stack(parts, axis=-1), -1, axisc)
 

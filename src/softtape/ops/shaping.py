@@ -101,7 +101,7 @@ def _np_reshape(a: Any, /, shape: Any, order: str = "C", *, copy: bool | None = 
         shape = tuple(size if n == -1 else n for n in shape)
     if order == "F":
         return np.transpose(np.reshape(np.transpose(a), shape[::-1]))
-    if order not in ("C", "A"):
+    if order != "C" and ndim_of(a) > 1:
         raise NotImplementedError(_ORDERS)
     return a if shape == shape_of(a) else _reshape(a, shape=shape)
 
@@ -111,8 +111,6 @@ _ORDERS = "it knows order='C' and order='F': a traced array has no order in memo
 
 @implements(np.ravel)
 def _np_ravel(a: Any, order: str = "C") -> Any:
-    if order == "K":
-        raise NotImplementedError(_ORDERS)
     return _np_reshape(a, (prod(shape_of(a)),), order)
 
 

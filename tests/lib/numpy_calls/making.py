@@ -42,6 +42,14 @@ SMOOTH: Table = {
             )
             for m in ("maximum", "minimum", "median")
         ),
+        *(
+            fixed(
+                lambda a, m=m: np.pad(a, ((2, 1), (0, 2)), mode=m, reflect_type="odd"),
+                (3, 3),
+                analytic=False,
+            )
+            for m in ("reflect", "symmetric")
+        ),
         fixed(lambda a, c: np.pad(a, (2, 0), constant_values=c), (3,), (), analytic=False),
         fixed(
             lambda a, c: np.pad(a, 2, mode="linear_ramp", end_values=(1.0, c)),
