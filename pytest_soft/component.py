@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pytest_soft.figures import figures_of
 from pytest_soft.goal import Goal
 from pytest_soft.meaning import Meaning, meaning_of
+from pytest_soft.outlook import Outlook, gauss_newton, newton
 from pytest_soft.places import bounds_of, layout_of, moved_by_values, placed
 from pytest_soft.restarts import Minimize, minimize_from_many
 from pytest_soft.values import Groups, as_declared, set_values
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from softtape.statistics.profiles import Interval
 
 __all__ = ["Component"]
+
+_MOST_CURVED = 32  # Params whose Hessian is looked at as a whole
 
 
 class Component:
@@ -219,6 +222,22 @@ class Component:
         with np.errstate(all="ignore"), problem.known_paths_only(), self._by_values() as layout:
             theta = layout.pack(self.values)
             return meaning_of(problem, theta, self._held(layout, theta), names, absolute=absolute)
+
+    def outlook(self) -> Outlook | None:
+        """Return what one step from the best point would gain; None where none can tell."""
+        problem = self._problem
+        if not problem.differentiable:
+            return None
+        with np.errstate(all="ignore"), problem.known_paths_only(), self._by_values() as layout:
+            theta = layout.pack(self.values)
+            bounds = self._held(layout, theta)
+            if problem.has_residuals:
+                return gauss_newton(*problem.residuals_and_jacobian(theta), theta, bounds)
+            if theta.size > _MOST_CURVED:
+                return None
+            gradient = problem.value_and_gradient(theta)[1]
+            hessian = np.array([problem.hessian_product(theta, v) for v in np.eye(theta.size)])
+            return newton(gradient, (hessian + hessian.T) / 2, theta, bounds)
 
     def contradiction(self, *, missed: bool) -> Conflict | None:
         """Return two tests that keep each other from their minima, by their gradients.

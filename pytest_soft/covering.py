@@ -19,6 +19,7 @@ from pytest_soft.run import RUN, Run
 from pytest_soft.settings import runs_tests
 from pytest_soft.stand_ins import stand_ins
 from pytest_soft.trace import Traces, read_by
+from pytest_soft.values import of_project
 from pytest_soft.verdict import TestLoss
 from softtape.errors import StoreError
 from softtape.graph import Graph
@@ -55,7 +56,12 @@ class Covering:
         taking_part = [term for term in terms if term.traced and term.weight]
         if found.asked:
             found.tests = [term.name for term in taking_part]
-            found.params = reach(taking_part, values, absolute=run.settings.absolute_sigma)
+            found.params = reach(
+                taking_part,
+                values,
+                of_project(session.config),
+                absolute=run.settings.absolute_sigma,
+            )
             found.untraced |= {t.name: t.refusal for t in terms if isinstance(t, PlainTerm)}
         settings = run.settings
         above = above_limits(

@@ -21,7 +21,7 @@ class Current:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Look at the Params where the tests ran, before the reports are written."""
-        params = _current()
+        params = _current(session.config)
         config = session.config
         if hasattr(config, "workeroutput"):
             config.workeroutput[_SENT] = params
@@ -36,17 +36,17 @@ class Current:
             node.config.stash[RUN].params = sent
 
 
-def _current() -> list[dict[str, Any]]:
+def _current(config: pytest.Config) -> list[dict[str, Any]]:
     """Return file, name, shape and value of each Param; of arrays no value, it takes much room."""
     if "softtape.param" not in sys.modules:
         return []
     from pytest_soft.keep import relative
-    from pytest_soft.values import of_loaded_modules
+    from pytest_soft.values import of_project
     from softtape.errors import SoftError
     from softtape.param import peek
 
     found = {}
-    for param in of_loaded_modules():
+    for param in of_project(config):
         try:
             name, value = param.name, peek(param)
         except SoftError:  # without a name, or a blank never filled in

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from softtape.optimize.multistart import Basin
     from softtape.statistics.influence import Conflict
 
-__all__ = ["explain"]
+__all__ = ["elements", "explain"]
 
 _MOST = 5
 _MOST_DATA = 100
@@ -78,7 +78,7 @@ def explain(
         names = [
             name
             for key in component.slices
-            for name in _elements(groups[key][0].name, groups[key][0].shape)
+            for name in elements(groups[key][0].name, groups[key][0].shape)
         ]
         summary.notes += _on_basins(component, groups, seed)
         drawn = component.figures(names) if figures is not None else None
@@ -147,7 +147,7 @@ def _add_data(
         )
 
 
-def _elements(name: str, shape: tuple[int, ...]) -> Iterator[str]:
+def elements(name: str, shape: tuple[int, ...]) -> Iterator[str]:
     """Yield the names of a Param's elements."""
     if not shape:
         yield name
@@ -197,7 +197,7 @@ def _on_bounds(component: Component, groups: Groups) -> Iterator[str]:
     """Yield the bounds that keep the total loss from falling."""
     for key, element, upper, bound in component.pressed():
         param = groups[key][0]
-        name = [*_elements(param.name, param.shape)][element]
+        name = [*elements(param.name, param.shape)][element]
         yield (
             f"{name} ended on its {'upper' if upper else 'lower'} bound {bound:.6g}, and the total "
             "loss falls beyond it"

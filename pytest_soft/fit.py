@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,26 +17,32 @@ from pytest_soft.asserts import limit_of
 from pytest_soft.beforehand import prior_losses, prior_terms
 from pytest_soft.collect import Options
 from pytest_soft.explain import explain
+from pytest_soft.failures import gist, param_warnings, with_way_out
 from pytest_soft.folds import fit_folds
+from pytest_soft.glance import whole_files
 from pytest_soft.goal import Goal
 from pytest_soft.journal import Journal
-from pytest_soft.keep import Keeping, keep, relative
+from pytest_soft.keep import Keeping, keep
+from pytest_soft.orphans import orphans, unreached
 from pytest_soft.repeat import run_again
 from pytest_soft.solve import FitProgress, Solution, solve, without_slope
+from pytest_soft.stale import Since, outlook, since_the_fit
 from pytest_soft.summary import FitSummary, Trouble
 from pytest_soft.ties import Meanings, tied_changes
-from pytest_soft.trace import TraceFailure, Traces, first_non_finite
-from pytest_soft.values import Groups, group_by_key, of_loaded_modules, set_values
+from pytest_soft.trace import TraceFailure, Traces, first_non_finite, uses_float32
+from pytest_soft.values import Groups, forget_values, group_by_key, of_project, set_values
 from pytest_soft.verdict import TestLoss
 from softtape import SoftError, store
-from softtape.errors import ParamWarning
-from softtape.graph import CONSTANT, Graph
-from softtape.optimize import WITHOUT_GRADIENT, Status
-from softtape.param import declared, forget, stored_or_declared
+from softtape.graph import Graph
+from softtape.optimize import Status
+from softtape.param import stored_or_declared
 from softtape.patches import following as numpy_and_math_follow
 from softtape.terms import PlainTerm, Term, TrialError
 
-__all__ = ["Fit"]
+__all__ = ["AGAIN", "Fit"]
+
+AGAIN = "for the same reason as above"
+"""How the text of a trouble begins that was told before."""
 
 _NO_TESTS = (
     "no soft test was selected, so there is nothing to fit. Mark a test function that returns a "
@@ -119,6 +122,9 @@ class Fit:
         kfold: int = 0,
     ) -> None:
         """Prepare; nothing runs yet."""
+        self._session = session
+        self._whole = whole_files(session)
+        self._since: Since | None = None
         self._tests = tests
         self._goal = goal
         self._seed = seed
@@ -155,7 +161,37 @@ class Fit:
         """Note which tests gave another loss in the check, ``tests``, than in the fit."""
         run_again(tests, self.summary, {i.nodeid: i for i in self._tests}, self._traces)
 
-    def _run(self) -> None:
+    @property
+    def changes(self) -> dict[str, Any] | None:
+        """What changed since the fit before, as reports have it; None where that is not known."""
+        since = self._since
+        if since is None or not since.known:
+            return None
+        return since.to_dict(group_by_key({k for f in since.functions.values() for k in f.keys}))
+
+    def look(self) -> dict[str, Any] | None:
+        """Return what changed since the last fit; the Params keep their stored values.
+
+        None where the tests cannot be traced: the summary says why.
+        """
+        keys: Iterable[str] = ()
+        try:
+            terms, start = self._prepare()
+            keys = start
+            assert self._since is not None
+            found = self._since.to_dict(group_by_key(start))
+            changed = {key for change in self._since.changes if change.stale for key in change.keys}
+            return {**found, **outlook(terms, start, changed, self._goal.engine)}
+        except _GiveUpError:
+            return None
+        except SoftError as error:
+            self._trouble("what changed since the fit cannot be told", str(error))
+            return None
+        finally:
+            forget_values(keys)
+
+    def _prepare(self) -> tuple[list[Term], dict[str, Any]]:
+        """Trace the tests; return all that is to be minimised, and where to start."""
         if not self._tests:
             self._give_up("no soft test", _NO_TESTS)
         if self._resume:
@@ -167,7 +203,7 @@ class Fit:
         paths = {
             term.path: term for term in terms if term.traced
         }  # one of each: they differ in values alone
-        if any(_uses_float32(term.paths[path].graph) for path, term in paths.items()):
+        if any(uses_float32(term.paths[path].graph) for path, term in paths.items()):
             self.summary.precision = 1e-4  # plain Python computes there with fewer digits
         if not terms:
             self._give_up("no soft test", "all soft tests were skipped or are expected to fail")
@@ -177,8 +213,14 @@ class Fit:
             self._give_up("nothing to fit", _ALL_OUT)
         self._refuse_gone(start)
         self._refuse_non_finite()
+        groups = group_by_key(start)
+        self._since = since_the_fit(terms, groups, self._session.config.rootpath, self._whole)
+        self.traced = terms
         self._priors = prior_terms(terms, start)
-        terms = [*terms, *self._priors]
+        return [*terms, *self._priors], start
+
+    def _run(self) -> None:
+        terms, start = self._prepare()
         limits = {i.nodeid: limit_of(i.obj, o.threshold) for i, o in self._tests.items()}
         try:
             self._journal.begin(terms, start)
@@ -192,12 +234,11 @@ class Fit:
             )
         except BaseException:
             # nothing will be stored, so the check must not run on trial values either
-            _forget(key for term in terms for key in term.starts)
+            forget_values(key for term in terms for key in term.starts)
             raise
-        self.traced = terms[: len(terms) - len(self._priors)]
         groups = group_by_key(list(solution.values))
         old = {key: stored_or_declared(params[0]) for key, params in groups.items()}
-        _forget(key for c in solution.components if not c.started for key in c.values)
+        forget_values(key for c in solution.components if not c.started for key in c.values)
         level = {key for c in solution.components if not c.improved for key in c.values}
         # a move on level ground is not worth a diff
         kept = {key: v for key, v in old.items() if v is not None and key in level}
@@ -205,7 +246,12 @@ class Fit:
         set_values(groups, solution.values)
         self.values = solution.values
         self._report(solution, terms, start, old)
-        self._store(groups, old)
+        done = not (solution.status is Status.INTERRUPTED or self.summary.troubles)
+        fitted = terms[: len(terms) - len(self._priors)]
+        record = (
+            self._since.records(fitted, solution.values, groups) if self._since and done else {}
+        )
+        self._store(groups, old, record)
         self._leave_checkpoint(solution)
         began = {**solution.values, **start}
         self.summary.params += tied_changes(groups, began, solution.values, self._meanings)
@@ -219,7 +265,7 @@ class Fit:
         """Trace every test once; the terms are sorted by test id, whatever order they run in."""
         items = list(self._tests)
         terms: list[Term] = []
-        with _param_warnings(self.summary.notes):
+        with param_warnings(self.summary.notes):
             for item, following in zip(items, [*items[1:], None], strict=True):
                 term = self._term(item, following)
                 terms += [] if term is None else [term]
@@ -237,7 +283,7 @@ class Fit:
                 return term
         if failure is not None:
             title = f"{failure.nodeid} failed while it was traced"
-            self._trouble(title, _with_way_out(failure.text))
+            self._trouble(title, with_way_out(failure.text))
         if tracing.graph is None:
             return None
         found = tracing.non_finite()
@@ -258,7 +304,7 @@ class Fit:
         run = partial(self._run_again, item)
         weight = self._tests[item].fitted_weight
         self.cases[item.nodeid] = measured.cases
-        return PlainTerm(item.nodeid, run, measured.read_values, _gist(refusal), weight), None
+        return PlainTerm(item.nodeid, run, measured.read_values, gist(refusal), weight), None
 
     def _run_again(
         self, item: pytest.Function, values: Mapping[str, Any]
@@ -334,7 +380,7 @@ class Fit:
         summary.before = solution.before - sum(prior.before for prior in summary.priors)
         summary.losses = {t.name: v for t, v in zip(terms, solution.losses, strict=False)}
         summary.after = sum(t.weight * summary.losses[t.name] for t in terms if t.weight)
-        summary.outcome, summary.optimizer = solution.outcome, solution.optimizer
+        summary.outcome, summary.optimizer = self._outcome(solution), solution.optimizer
         summary.steps, summary.evaluations = solution.steps, solution.evaluations
         summary.retraces = solution.retraces
         summary.alone = dict(solution.alone)
@@ -359,14 +405,7 @@ class Fit:
         flat = self._without_slope(solution, groups, old)
         if flat:
             summary.notes.append(_NO_SLOPE.format(", ".join(flat)))
-        summary.notes += _orphans(groups)
-        reached = {key for component in solution.components for key in component.values}
-        measured = [params[0].name for key, params in groups.items() if key not in reached]
-        if measured:
-            summary.notes.append(_MEASURED.format(", ".join(measured)))
-        unreached = _unreached(reached | set(groups))
-        if unreached:
-            summary.notes.append("reached by no selected soft test: " + ", ".join(unreached))
+        self._report_reach(solution, groups)
         if not summary.interrupted:
             self._meanings = explain(
                 summary,
@@ -380,6 +419,20 @@ class Fit:
             )
         set_values(groups, solution.values)  # a test may have run elsewhere
 
+    def _report_reach(self, solution: Solution, groups: Groups) -> None:
+        """Tell of values without a Param, and of Params that no fitted test reaches."""
+        summary = self.summary
+        left, dropped = orphans(groups, prune=self._keeping.prune)
+        summary.notes += left
+        summary.stored += dropped
+        reached = {key for component in solution.components for key in component.values}
+        measured = [params[0].name for key, params in groups.items() if key not in reached]
+        if measured:
+            summary.notes.append(_MEASURED.format(", ".join(measured)))
+        lonely = unreached(of_project(self._session.config), reached | set(groups))
+        if lonely:
+            summary.notes.append("reached by no selected soft test: " + ", ".join(lonely))
+
     def _on_not_finite(self, solution: Solution) -> Iterator[str]:
         """Say where NaN or inf comes from that no step was short enough to avoid."""
         items = {item.nodeid: item for item in self._tests}
@@ -391,6 +444,12 @@ class Fit:
             set_values(group_by_key(list(values)), values)
             origin = "; ".join(self._origin(items[name]).splitlines())
             yield f"the loss of {name} was {loss} at the last trial point that failed: {origin}"
+
+    def _outcome(self, solution: Solution) -> str:
+        current = self._since is not None and self._since.current
+        if not current or solution.steps or solution.cut_short:
+            return solution.outcome
+        return f"nothing to do, for all is as it was fitted: {solution.outcome}"
 
     def _misses(self, solution: Solution) -> bool:
         """Whether the fit ended above a threshold, of all tests or of one."""
@@ -425,10 +484,10 @@ class Fit:
             self._trouble(title, text)
 
     def _trouble(self, title: str, text: str) -> None:
-        told = [_gist(trouble.text) for trouble in self.summary.troubles]
-        if _gist(text) in told:  # one broken Param breaks many tests: its story is told once
-            first = self.summary.troubles[told.index(_gist(text))]
-            text = f"for the same reason as above: {first.title}"
+        told = [gist(trouble.text) for trouble in self.summary.troubles]
+        if gist(text) in told:  # one broken Param breaks many tests: its story is told once
+            first = self.summary.troubles[told.index(gist(text))]
+            text = f"{AGAIN}: {first.title}"
         self.summary.troubles.append(Trouble(title, text))
 
     def _give_up(self, title: str, text: str) -> None:
@@ -469,10 +528,12 @@ class Fit:
 
     # ---- storing
 
-    def _store(self, groups: Groups, old: Mapping[str, Any]) -> None:
+    def _store(
+        self, groups: Groups, old: Mapping[str, Any], records: Mapping[str, store.Record]
+    ) -> None:
         """Keep what moved; with a dry run, only say what would be kept."""
         errors = {key: p.error for key, p in zip(groups, self.summary.params, strict=True)}
-        kept = keep(groups, old, errors, self._keeping)
+        kept = keep(groups, old, errors, self._keeping, records)
         self.summary.stored += kept.stored
         self.summary.unchanged += kept.unchanged
         self.summary.preview += kept.preview
@@ -487,82 +548,6 @@ class Fit:
                 replace(p, new=float(kept.values[key])) if key in kept.values and not p.shape else p
                 for key, p in zip(groups, self.summary.params, strict=True)
             ]
-
-
-@contextmanager
-def _param_warnings(notes: list[str]) -> Iterator[None]:
-    """Note what Params warn of. The check warns of the rest again, and pytest reports that."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", ParamWarning)
-        try:
-            yield
-        finally:
-            notes += [str(w.message) for w in caught if issubclass(w.category, ParamWarning)]
-
-
-def _forget(keys: Iterable[str]) -> None:
-    """Let these Params take their stored or declared values again."""
-    for params in group_by_key(list(keys)).values():
-        for param in params:
-            forget(param)
-
-
-def _uses_float32(graph: Graph) -> bool:
-    """Whether numbers of less than eight bytes take part: the tape computes with float64."""
-    parts = [*graph.start.values(), *(attrs for op, _, attrs in graph.nodes if op == CONSTANT)]
-    dtypes = [part.dtype for part in parts if hasattr(part, "dtype")]
-    return any(dtype.kind == "f" and dtype.itemsize < 8 for dtype in dtypes)
-
-
-def _with_way_out(failure: str) -> str:
-    """Return a failure, and, where the tape refused, that a fit need not follow the program."""
-    if not any(name in failure for name in ("TraceError", "DerivativeError")):
-        return failure
-    return (
-        f"{failure}\nA program that cannot be differentiated can be fitted by its losses alone: "
-        f"--soft-optimizer={' or '.join(sorted(WITHOUT_GRADIENT))}"
-    )
-
-
-def _gist(text: str) -> str:
-    """Return the error at the end of pytest's account, without the arguments before it."""
-    lines = text.splitlines()
-    said = [line for line in lines if line.startswith("E ")]
-    return "\n".join([*said, *lines[-1:]]) if said else text
-
-
-def _orphans(groups: Groups) -> list[str]:
-    """Say which stored values no Param takes any more, perhaps because it was renamed."""
-    names: dict[str, set[str]] = {}
-    for param in declared():
-        try:
-            names.setdefault(param.file or "", set()).add(param.name)
-        except SoftError:  # without a name, it has no entry either
-            continue
-    notes = []
-    for file in sorted({params[0].file or "" for params in groups.values()} - {""}):
-        path = store.path_for(file)
-        for name in sorted(store.load(path).keys() - names.get(file, set())):
-            notes.append(
-                f"{relative(path)} has a value of {name!r}, but no Param of {Path(file).name} is "
-                "called so (any more): rename the entry, or remove it"
-            )
-    return notes
-
-
-def _unreached(reached: set[str]) -> list[str]:
-    """Return the names of the Params that could be fitted, but that no test reaches."""
-    found: dict[str, str] = {}
-    for param in of_loaded_modules():
-        if param.frozen or param.file is None:
-            continue
-        try:
-            key, name = param.key, f"{param.name} ({Path(param.file).name})"
-        except SoftError:
-            key, name = param.where, f"the Param without a name at {param.where}"
-        if key not in reached:
-            found[key] = name
-    return list(found.values())
 
 
 def _brief(value: Any) -> str:

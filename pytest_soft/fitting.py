@@ -1,4 +1,4 @@
-"""The hooks of a run with ``--soft-fit``; registered only in such a run."""
+"""The hooks of a run that traces tests, to fit or to look; registered only in such a run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from pytest_soft import workers
 from pytest_soft.against import inputs_of
 from pytest_soft.figures import Curve
-from pytest_soft.fit import Fit
+from pytest_soft.fit import AGAIN, Fit
 from pytest_soft.goal import Goal
 from pytest_soft.journal import Journal
 from pytest_soft.keep import Keeping
@@ -27,14 +27,14 @@ from pytest_soft.settings import runs_tests
 from pytest_soft.solve import FitProgress
 from pytest_soft.stand_ins import stand_ins
 from pytest_soft.summary import FitSummary, Trouble
-from pytest_soft.trace import AT_IMPORT, in_fixture, read_by
+from pytest_soft.trace import AT_IMPORT, TraceFailure, in_fixture, read_by
 from pytest_soft.values import group_by_key, set_values
 from softtape.tape import set_reader
 from softtape.terms import Term
 
 __all__ = ["Fitting", "spared_heap"]
 
-_SENT = "soft_fit"
+_SENT, _SEEN = "soft_fit", "soft_stale"
 _DIED = "a worker died before the fit was done"
 
 
@@ -51,6 +51,7 @@ class Fitting:
         """Seal: what a module computes from a Param while it is imported could not be fitted."""
         self._before = set_reader(AT_IMPORT)
         self._fit_done: Fit | None = None
+        self._looked: Fit | None = None
         config.add_cleanup(self._unseal)
 
     def pytest_configure(self, config: pytest.Config) -> None:
@@ -67,7 +68,8 @@ class Fitting:
         """Keep other fits of the project out; workers are part of the fit of their controller."""
         config = session.config
         file = _in_cache(config, "fit.lock")
-        if file is None or not runs_tests(config) or hasattr(config, "workerinput"):
+        fits = config.stash[RUN].settings.fit and runs_tests(config)
+        if file is None or not fits or hasattr(config, "workerinput"):
             return
         try:
             config.add_cleanup(Lock(file).release)
@@ -82,15 +84,18 @@ class Fitting:
             values = workers.receive(folder)
             set_values(group_by_key(list(values)), values)
         elif _will_run_tests(session):
-            sealing = session.config.pluginmanager.register(_Sealing())
+            sealing, interrupted = session.config.pluginmanager.register(_Sealing()), False
             try:
                 with spared_heap(), stand_ins(session.config):
-                    summary = self._fit(session)
+                    if session.config.stash[RUN].settings.fit:
+                        interrupted = self._fit(session)
+                    else:
+                        self._look(session)
             finally:
                 session.config.pluginmanager.unregister(name=sealing)
                 if folder is not None:
                     workers.publish(folder, {})  # where the fit ended before it had values
-            if summary.interrupted:
+            if interrupted:
                 raise session.Interrupted("the fit was stopped from the keyboard")
         elif folder is not None:
             workers.publish(folder, {})
@@ -107,14 +112,53 @@ class Fitting:
 
         Only once: afterwards the tests are let go.
         """
-        fit = self._fit_done
+        fit = self._fit_done or self._looked
         if fit is None:
             return (), {}, {}
         terms, fit.traced = fit.traced, ()
         starts = {key: value for term in terms for key, value in term.starts.items()}
         return terms, {**starts, **fit.values}, fit.cases
 
-    def _fit(self, session: pytest.Session) -> FitSummary:
+    def _fit(self, session: pytest.Session) -> bool:
+        """Fit; return whether that was interrupted."""
+        config = session.config
+        run = config.stash[RUN]
+        drawn = any(config.getoption(name) is not None for name in ("soft_html", "soft_plot"))
+        curve, folder = Curve(), workers.shared_folder(config)
+        with Progress.on(config) as progress:
+            shown = Sending(folder) if folder else progress
+            fit = self._made(session, _reporting(config, shown, curve), drawn=drawn)
+            run.fit = fit.run()
+        if drawn and run.fit.after is not None:
+            curve.end(run.fit.after)
+            run.fit.curve = curve.points
+        self._fit_done, run.staleness = fit, fit.changes
+        if hasattr(config, "workeroutput"):
+            config.workeroutput[_SEEN] = run.staleness, []
+        if folder is not None:
+            workers.leave_word(folder, run.fit.to_dict())
+            workers.publish(folder, fit.values)
+        _send(config)
+        return run.fit.interrupted
+
+    def _look(self, session: pytest.Session) -> None:
+        """Say what changed since the last fit."""
+        config = session.config
+        run = config.stash[RUN]
+        fit = self._made(session)
+        run.staleness, self._looked = fit.look(), fit
+        troubles = [t for t in fit.summary.troubles if not t.text.startswith(AGAIN)]
+        run.problems += [f"{t.title}: {TraceFailure(t.title, t.text).line}" for t in troubles]
+        if hasattr(config, "workeroutput"):
+            config.workeroutput[_SEEN] = run.staleness, run.problems
+
+    def _made(
+        self,
+        session: pytest.Session,
+        callback: Callable[[FitProgress], None] | None = None,
+        *,
+        drawn: bool = False,
+    ) -> Fit:
         config = session.config
         run = config.stash[RUN]
         settings = run.settings
@@ -137,37 +181,25 @@ class Fitting:
             self._optimizers,
         )
         worker = getattr(config, "workerinput", None)
-        drawn = any(config.getoption(name) is not None for name in ("soft_html", "soft_plot"))
-        curve, folder = Curve(), workers.shared_folder(config)
-        with Progress.on(config) as progress:
-            fit = Fit(
-                session,
-                tests,
-                goal,
-                seed=settings.seed,
-                keeping=Keeping(
-                    dry_run=settings.dry_run,
-                    writes=worker is None or worker["workerid"] == workers.FIRST,
-                    source=settings.write == "source",
-                ),
-                profile=settings.profile,
-                absolute_sigma=settings.absolute_sigma,
-                figures=inputs_of(tests) if drawn else None,
-                callback=_reporting(config, Sending(folder) if folder else progress, curve),
-                journal=Journal(goal, partial(_in_cache, config, "checkpoint.npz")),
-                resume=settings.resume,
-                kfold=settings.kfold,
-            )
-            run.fit = fit.run()
-        if drawn and run.fit.after is not None:
-            curve.end(run.fit.after)
-            run.fit.curve = curve.points
-        self._fit_done = fit
-        if folder is not None:
-            workers.leave_word(folder, run.fit.to_dict())
-            workers.publish(folder, fit.values)
-        _send(config)
-        return run.fit
+        return Fit(
+            session,
+            tests,
+            goal,
+            seed=settings.seed,
+            keeping=Keeping(
+                dry_run=settings.dry_run,
+                writes=worker is None or worker["workerid"] == workers.FIRST,
+                source=settings.write == "source",
+                prune=settings.prune and not settings.dry_run,
+            ),
+            profile=settings.profile,
+            absolute_sigma=settings.absolute_sigma,
+            figures=inputs_of(tests) if drawn else None,
+            callback=callback,
+            journal=Journal(goal, partial(_in_cache, config, "checkpoint.npz")),
+            resume=settings.resume,
+            kfold=settings.kfold,
+        )
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
@@ -180,7 +212,12 @@ class Fitting:
         if node.gateway.id != workers.FIRST:
             return
         workers.close(node.config)
-        sent = getattr(node, "workeroutput", {}).get(_SENT)
+        output, run = getattr(node, "workeroutput", {}), node.config.stash[RUN]
+        run.staleness, problems = output.get(_SEEN, (None, []))
+        run.problems += problems
+        if not run.settings.fit:
+            return
+        sent = output.get(_SENT)
         if sent is None and error:
             sent = workers.word(node.config)  # it died after the fit
         if sent is not None:

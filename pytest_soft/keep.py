@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,11 +28,14 @@ class Keeping(NamedTuple):
         Whether this process writes (of several workers with the same result, one does).
     source
         Into the source that declares them, where it can be done, instead of the store.
+    prune
+        Whether stored values that no Param takes any more are removed.
     """
 
     dry_run: bool = False
     writes: bool = True
     source: bool = False
+    prune: bool = False
 
 
 @dataclass
@@ -63,7 +67,11 @@ class Kept:
 
 
 def keep(
-    groups: Groups, old: Mapping[str, Any], errors: Mapping[str, float | None], keeping: Keeping
+    groups: Groups,
+    old: Mapping[str, Any],
+    errors: Mapping[str, float | None],
+    keeping: Keeping,
+    records: Mapping[str, store.Record] = MappingProxyType({}),
 ) -> Kept:
     """Write what moved.
 
@@ -77,13 +85,15 @@ def keep(
         Standard errors by key, None where there is none.
     keeping
         Where to.
+    records
+        What was fitted, by source file: kept beside the values, where these are in a store.
     """
     kept = Kept()
     for file, params in _by_file(groups, old).items():
         if keeping.source:
             params = _into_source(kept, file, params, errors, keeping)
         if params:
-            _into_store(kept, file, params.values(), keeping)
+            _into_store(kept, file, params.values(), keeping, records.get(file))
     return kept
 
 
@@ -109,15 +119,17 @@ def _by_file(groups: Groups, old: Mapping[str, Any]) -> dict[str, dict[str, Para
 # ---- the store
 
 
-def _into_store(kept: Kept, file: str, params: Any, keeping: Keeping) -> None:
+def _into_store(
+    kept: Kept, file: str, params: Any, keeping: Keeping, record: store.Record | None
+) -> None:
     path = store.path_for(file)
     entries = {param.name: _entry(param) for param in params}
     try:
-        preview = store.preview(relative(path), entries)
+        preview = store.preview(relative(path), entries, record)
         if keeping.dry_run:
             kept.preview += preview
         elif keeping.writes:
-            store.update(path, entries)
+            store.update(path, entries, record)
     except SoftError as error:
         text = f"{error}\n{_listed(entries)}"
         kept.troubles.append(("the fitted values could not be stored", text))

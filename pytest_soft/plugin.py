@@ -6,6 +6,7 @@ neither numpy nor softtape, nor what else only a run with soft tests needs.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -42,8 +43,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
-    """Before any user code is imported, seal the Params of a run that will fit."""
-    if early_config.known_args_namespace.soft_fit:
+    """Before any user code is imported, seal the Params of a run that will trace tests."""
+    known = early_config.known_args_namespace
+    if known.soft_fit or known.soft_check is not None:
         _register_fitting(early_config)
 
 
@@ -69,7 +71,7 @@ def pytest_configure(config: pytest.Config) -> None:
         from pytest_soft.covering import Covering
 
         config.pluginmanager.register(Covering(), "soft-covering")
-    if run.settings.fit:
+    if run.settings.traces:
         _register_fitting(config)  # where the plugin was loaded too late to do so before
 
 
@@ -107,6 +109,12 @@ def _decided(options: Options, nodeid: str, settings: Settings) -> Options:
     if options.holdout is not None or not settings.holdout:
         return options
     return options._replace(holdout=is_held_out(nodeid, settings.seed, settings.holdout))
+
+
+def pytest_deselected(items: list[pytest.Item]) -> None:
+    """Note which test files do not run as a whole."""
+    for item in items:
+        item.config.stash[RUN].deselected.add(item.nodeid.partition("::")[0])
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -274,6 +282,10 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         from pytest_soft.ratchet import ratchet
 
         ratchet(run, session.config.rootpath)
+    if run.tests and not run.settings.traces and "softtape.param" in sys.modules:
+        from pytest_soft.glance import glance
+
+        run.staleness = glance(session)
     verdict = run.verdict()
     quiet = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
     if verdict is None:
@@ -304,6 +316,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     )
     for line, markup in lines:
         terminalreporter.write_line(line, **markup)
+    if run.staleness is not None:
+        from pytest_soft.report.staleness import staleness_lines
+
+        lines = staleness_lines(
+            run.staleness, fitted=run.fit is not None, verbosity=verbosity, width=width
+        )
+        for line, markup in lines:
+            terminalreporter.write_line(line, **markup)
     if run.comparison is not None:
         from pytest_soft.report.comparison import comparison_lines
 

@@ -8,7 +8,7 @@ to each side.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pytest_soft.coverage import ParamCoverage
 from pytest_soft.keep import relative
 from pytest_soft.places import bounds_of, layout_of, moved_by_values, placed
-from pytest_soft.values import Groups, group_by_key, of_loaded_modules
+from pytest_soft.values import Groups, group_by_key
 from softtape import Param, SoftError
 from softtape.components import connected
 from softtape.objective import Layout, Objective, ShapeOfProblemChanged, Term
@@ -90,7 +90,11 @@ def losses_at(terms: Sequence[Term], values: Mapping[str, Any]) -> dict[str, flo
 
 
 def reach(
-    terms: Sequence[Term], values: Mapping[str, Any], *, absolute: bool = False
+    terms: Sequence[Term],
+    values: Mapping[str, Any],
+    params: Iterable[Param],
+    *,
+    absolute: bool = False,
 ) -> list[ParamCoverage]:
     """Return all Params that a fit could move, and the tests that reach them.
 
@@ -100,6 +104,8 @@ def reach(
         The traced tests.
     values
         Values of the Params that they reach, by key.
+    params
+        Those that they should reach.
     absolute
         Whether residuals are in units of their standard deviations.
     """
@@ -109,13 +115,15 @@ def reach(
             known = _measured(part, absolute)
         for key, place in part.layout.slices.items():
             found[key] = _covered(part, part.groups[key][0], known, key, place)
-    return [found.get(key) or _uncovered(param) for key, param in _fittable(found).items()]
+    theirs = [param for params in group_by_key(found).values() for param in params]
+    fittable = _fittable([*params, *theirs], found)
+    return [found.get(key) or _uncovered(param) for key, param in fittable.items()]
 
 
-def _fittable(found: Mapping[str, ParamCoverage]) -> dict[str, Param]:
+def _fittable(declared: Iterable[Param], found: Collection[str]) -> dict[str, Param]:
     """Return the Params that a fit could move, by key, in the order of files and names."""
     params: dict[str, Param] = {}
-    for param in of_loaded_modules():
+    for param in declared:
         try:
             key = param.key
         except SoftError:  # without a name, no fit could store it

@@ -33,6 +33,10 @@ class Run:
         What the fit has to say, if there was one.
     coverage
         Which tests reach which Params, where that was measured.
+    deselected
+        The test files of which not all tests were selected.
+    staleness
+        What changed since the last fit, where that was looked for, as reports have it.
     problems
         What else fails the run, in words.
     params
@@ -52,6 +56,8 @@ class Run:
         self.tests: dict[str, TestLoss] = {}
         self.fit: FitSummary | None = None
         self.coverage: Coverage | None = None
+        self.deselected: set[str] = set()
+        self.staleness: Mapping[str, Any] | None = None
         self.problems: list[str] = []
         self.params: list[dict[str, Any]] = []
         self.earlier: Mapping[str, Any] | None = None
@@ -70,6 +76,7 @@ class Run:
             threshold=self.settings.threshold,
             asked=self.settings.asked,
             fit_failures=(*(t.title for t in troubles), *self.problems),
+            stale=self.staleness if self.settings.check == "stale" else None,
             gap=self.settings.gap,
             mean_threshold=self.settings.mean_threshold,
             worst_threshold=self.settings.worst_threshold,

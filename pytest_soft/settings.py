@@ -54,6 +54,19 @@ _NAMES = {
     "gap": ("float", "LOSS", "most by which the mean loss held out may be above the fitted one"),
     "seed": ("int", "N", "fixes all randomness (default 0)"),
     "write": ("string", "WHERE", "where fitted values go: store (default), or source"),
+    "check": (
+        "string",
+        "WHAT",
+        "stale: trace the soft tests and fail if anything changed since the last fit",
+    ),
+}
+_SWITCHES = {
+    "fit": "fill in the Params that soft tests reach, store them, then run the tests",
+    "dry-run": "with --soft-fit: store nothing, show what would be stored",
+    "profile": "with --soft-fit: 95 %% intervals of the Params by profile, which takes many refits",
+    "prune": "with --soft-fit: remove stored values that no Param takes any more",
+    "resume": "with --soft-fit: go on with the last fit that was killed or stopped",
+    "coverage": "show which tests reach which Params, and which Params no test reaches",
 }
 _REPORTS = {
     "json": "the verdict, the losses and the fit, as data (docs/report.schema.json)",
@@ -124,6 +137,10 @@ class Settings(NamedTuple):
         Fixes all randomness.
     write
         Where fitted values go: ``store`` or ``source``.
+    check
+        What to check beside the losses: ``stale``, or nothing.
+    prune
+        Remove stored values that no Param takes any more.
     asked
         Whether soft tests were asked for on the command line of a run that runs tests.
     """
@@ -153,7 +170,14 @@ class Settings(NamedTuple):
     gap: float | None
     seed: int
     write: str
+    check: str | None
+    prune: bool
     asked: bool
+
+    @property
+    def traces(self) -> bool:
+        """Whether the run traces tests: to fit, or to see what changed since."""
+        return self.fit or self.check == "stale"
 
     @property
     def early_end(self) -> float | None:
@@ -176,7 +200,8 @@ class Settings(NamedTuple):
         fit = bool(config.getoption("soft_fit"))
         limits = any(given[name] is not None for name in (*_LIMITS, "ratchet"))
         coverage = bool(config.getoption("soft_coverage"))
-        asked = (fit or limits or reports or coverage) and runs_tests(config)
+        more = coverage or given["check"] is not None
+        asked = (fit or limits or reports or more) and runs_tests(config)
         if given["kfold"] is not None and not fit:
             raise pytest.UsageError("--soft-kfold needs --soft-fit: a check fits nothing")
         if given["coverage_fail_under"] is not None and not coverage:
@@ -213,6 +238,8 @@ class Settings(NamedTuple):
             gap=given["gap"],
             seed=given["seed"] or 0,
             write=given["write"] or "store",
+            check=None if fit else given["check"],
+            prune=bool(config.getoption("soft_prune")),
             asked=asked,
         )
         for name in ("epochs", "schedule"):
@@ -226,6 +253,10 @@ class Settings(NamedTuple):
             raise pytest.UsageError("--soft-dry-run needs --soft-fit: a check stores nothing")
         if self.profile and not self.fit:
             raise pytest.UsageError("--soft-profile needs --soft-fit: a check has no intervals")
+        if self.prune and not self.fit:
+            raise pytest.UsageError("--soft-prune needs --soft-fit: a check changes no store")
+        if self.check is not None:
+            _check_name("soft_check", self.check, ("stale",))
         if self.resume and not self.fit:
             raise pytest.UsageError("--soft-resume needs --soft-fit: it goes on with a fit")
         for name in _LIMITS:
@@ -361,26 +392,10 @@ def reports_wanted(config: pytest.Config) -> bool:
 
 
 def add_options(parser: pytest.Parser) -> None:
-    """Declare the options; all but the two switches are ini values as well."""
+    """Declare the options; all but the switches and files are ini values as well."""
     group = parser.getgroup("soft", "soft tests: tests that return a loss")
-    group.addoption(
-        "--soft-fit",
-        action="store_true",
-        default=False,
-        help="fill in the Params that soft tests reach, store them, then run the tests",
-    )
-    group.addoption(
-        "--soft-dry-run",
-        action="store_true",
-        default=False,
-        help="with --soft-fit: store nothing, show what would be stored",
-    )
-    group.addoption(
-        "--soft-profile",
-        action="store_true",
-        default=False,
-        help="with --soft-fit: 95 %% intervals of the Params by profile, which takes many refits",
-    )
+    for name, text in _SWITCHES.items():
+        group.addoption(f"--soft-{name}", action="store_true", default=False, help=text)
     parser.addini(
         "soft_suite_thresholds",
         "NAME = LOSS, one a line: the most that the losses of soft_test(suite=NAME) may add up to",
@@ -391,18 +406,6 @@ def add_options(parser: pytest.Parser) -> None:
         group.addoption(
             f"--soft-{name}", dest=f"soft_{name}", default=None, metavar="FILE", help=text
         )
-    group.addoption(
-        "--soft-resume",
-        action="store_true",
-        default=False,
-        help="with --soft-fit: go on with the last fit that was killed or stopped",
-    )
-    group.addoption(
-        "--soft-coverage",
-        action="store_true",
-        default=False,
-        help="show which tests reach which Params, and which Params no test reaches",
-    )
     text = "residuals are in units of their standard deviations: show chi squared"
     group.addoption("--soft-absolute-sigma", action="store_true", default=False, help=text)
     parser.addini("soft_absolute_sigma", text, type="bool", default=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from math import isfinite, prod
@@ -15,7 +16,7 @@ from pytest_soft.loss import OUTLIVED, LossError, loss_of, parts_of
 from pytest_soft.run import RUN
 from pytest_soft.shortcut import Shortcut, forget_instance
 from softtape.errors import ParamError, TraceError
-from softtape.graph import Graph, shape_of
+from softtape.graph import CONSTANT, Graph, shape_of
 from softtape.location import Location, user_location
 from softtape.tape import Readable, Reader, Tape, Traced, set_reader
 
@@ -29,6 +30,7 @@ __all__ = [
     "first_non_finite",
     "in_fixture",
     "read_by",
+    "uses_float32",
 ]
 
 
@@ -213,6 +215,9 @@ class Measuring:
 Running = TypeVar("Running", Tracing, Measuring)
 
 
+_PLACE = re.compile(r"Error: \S+:\d+: ")
+
+
 class TraceFailure(NamedTuple):
     """A test that could not be traced: its id and pytest's own account of why."""
 
@@ -224,6 +229,8 @@ class TraceFailure(NamedTuple):
         """Its message and its place."""
         lines = self.text.strip().splitlines()
         messages = [line[1:].strip() for line in lines if line.startswith("E ")]
+        if messages and _PLACE.search(messages[0]):  # ours name the user's line themselves
+            return " ".join(messages)
         return f"{messages[-1]} ({lines[-1]})" if messages else lines[-1]
 
 
@@ -350,6 +357,13 @@ def first_non_finite(tape: Tape) -> tuple[str, Location, list[Any]] | None:
             operands = [located[a][1] if a in located else tape.nodes[a][2] for a in args]
             return op, location, operands
     return None
+
+
+def uses_float32(graph: Graph) -> bool:
+    """Whether numbers of less than eight bytes take part: the tape computes with float64."""
+    parts = [*graph.start.values(), *(attrs for op, _, attrs in graph.nodes if op == CONSTANT)]
+    dtypes = [part.dtype for part in parts if hasattr(part, "dtype")]
+    return any(dtype.kind == "f" and dtype.itemsize < 8 for dtype in dtypes)
 
 
 def _finite(value: Any) -> bool:

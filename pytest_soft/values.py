@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from softtape import Param, SoftError
-from softtape.param import assign, declared
+from softtape.param import assign, declared, forget
 
-__all__ = ["Groups", "as_declared", "group_by_key", "of_loaded_modules", "set_values"]
+__all__ = [
+    "Groups",
+    "as_declared",
+    "forget_values",
+    "group_by_key",
+    "of_loaded_modules",
+    "of_project",
+    "set_values",
+]
 
 Groups: TypeAlias = Mapping[str, Sequence[Param]]
 
@@ -39,11 +49,31 @@ def of_loaded_modules() -> list[Param]:
     return [param for param in declared() if param.file is None or param.file in loaded]
 
 
+def of_project(config: pytest.Config) -> list[Param]:
+    """Return the Params of loaded modules of the project: those below its folder, or this one.
+
+    Those of libraries are none of its blanks, unless its tests reach them.
+    """
+    folders = {config.rootpath, config.invocation_params.dir}
+    return [
+        param
+        for param in of_loaded_modules()
+        if param.file is None or not folders.isdisjoint(Path(param.file).parents)
+    ]
+
+
 def set_values(groups: Groups, values: Mapping[str, Any]) -> None:
     """Give each Param its value, in its own dtype."""
     for key, params in groups.items():
         for param in params:
             assign(param, as_declared(param, values[key]))
+
+
+def forget_values(keys: Iterable[str]) -> None:
+    """Let these Params take their stored or declared values again."""
+    for params in group_by_key(list(keys)).values():
+        for param in params:
+            forget(param)
 
 
 def as_declared(param: Param, value: Any) -> NDArray[Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import fsum, inf
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 __all__ = ["NOISE", "Sides", "Suite", "TestLoss", "Verdict", "judge", "most_allowed", "pooled"]
 
@@ -219,6 +219,7 @@ def judge(
     ratchet: float | None = None,
     coverage: float | None = None,
     coverage_fail_under: float | None = None,
+    stale: Mapping[str, Any] | None = None,
 ) -> Verdict:
     """Return the verdict on a run.
 
@@ -250,6 +251,9 @@ def judge(
         Percentage of the Params' elements that tests reach; None where it was not measured.
     coverage_fail_under
         The least that it may be.
+    stale
+        What changed since the last fit, as `pytest_soft.stale` has it, where that shall be
+        nothing.
     """
     counted = {name: test for name, test in tests.items() if test.counts}
     fitted = [test for test in counted.values() if not test.held_out]
@@ -259,23 +263,14 @@ def judge(
     reasons = list(fit_failures)
     if asked and not fitted:
         reasons.append("no soft test ran" + (" that is not held out" if counted else ""))
-    without = sum(test.loss is None for test in counted.values())
-    if without:
-        reasons.append(f"{_count(without, 'test')} gave no loss")
-    wrong = sum(test.holds is False for test in counted.values())
-    if wrong:
-        reasons.append(f"{_count(wrong, 'test')} with an assertion that does not hold")
-    above = sum(test.holds is not False and test.above for test in counted.values())
-    if above:
-        reasons.append(f"{_count(above, 'test')} above the threshold of the test")
-    errors = sum(test.error for test in tests.values())
-    if errors:
-        reasons.append(f"{_count(errors, 'test')} failed for another reason than the loss")
+    reasons += _singly(tests, counted)
     suites = _suites(fitted, suite_thresholds)
     reasons += _above(fitted, total, threshold, mean_threshold, worst_threshold, suites)
     if ratchet is not None:
         reasons += _worse(counted, ratchet)
     reasons += _uncovered(coverage, coverage_fail_under)
+    if stale is not None:
+        reasons += _stale(stale)
     sides = _sides(fitted, [test for test in counted.values() if test.held_out])
     for whose, found in (("tests", sides), ("folds", pooled(folds))):
         if gap is not None and found is not None and not found.gap <= gap:
@@ -297,6 +292,22 @@ def judge(
         coverage,
         coverage_fail_under,
     )
+
+
+def _singly(tests: Mapping[str, TestLoss], counted: Mapping[str, TestLoss]) -> Iterator[str]:
+    """Yield what is wrong with single tests."""
+    without = sum(test.loss is None for test in counted.values())
+    if without:
+        yield f"{_count(without, 'test')} gave no loss"
+    wrong = sum(test.holds is False for test in counted.values())
+    if wrong:
+        yield f"{_count(wrong, 'test')} with an assertion that does not hold"
+    above = sum(test.holds is not False and test.above for test in counted.values())
+    if above:
+        yield f"{_count(above, 'test')} above the threshold of the test"
+    errors = sum(test.error for test in tests.values())
+    if errors:
+        yield f"{_count(errors, 'test')} failed for another reason than the loss"
 
 
 def _above(
@@ -366,6 +377,15 @@ def _uncovered(coverage: float | None, fail_under: float | None) -> Iterator[str
     elif not coverage >= fail_under:
         limit = f"the limit is {fail_under:.4g} %"
         yield f"tests reach {coverage:.4g} % of the Params' elements: {limit}"
+
+
+def _stale(stale: Mapping[str, Any]) -> Iterator[str]:
+    """Yield why the stored values are not those of the tests."""
+    changes = sum(change["stale"] for change in stale["changes"])
+    if not stale["known"]:
+        yield "nothing tells what was fitted: pytest --soft-fit keeps it in the store"
+    elif changes:
+        yield f"the fit is stale: {_count(changes, 'change')} since"
 
 
 def _suites(fitted: Sequence[TestLoss], thresholds: Mapping[str, float]) -> tuple[Suite, ...]:

@@ -28,6 +28,7 @@ ORDER = [
     "libraries",
     "_store_format",
     "store",
+    "fingerprint",
     "operands",
     "operators",
     "traced",

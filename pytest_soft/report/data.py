@@ -24,6 +24,7 @@ def run_data(
     exit_status: int,
     params: Sequence[Mapping[str, Any]] = (),
     coverage: Coverage | None = None,
+    staleness: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return dicts, lists, texts, truths and finite numbers, as ``report.schema.json`` has them.
 
@@ -41,6 +42,8 @@ def run_data(
         File, name, shape and value of each Param that was checked.
     coverage
         Which tests reach which Params, if that was measured.
+    staleness
+        What changed since the last fit, where that was looked for.
     """
     data = {
         "format": FORMAT,
@@ -56,6 +59,7 @@ def run_data(
         "fit": None if fit is None else fit.to_dict(),
         "coverage": None if coverage is None else _coverage(coverage),
         "comparison": None,
+        "staleness": staleness,
     }
     return {key: _finite(value) for key, value in data.items()}
 

@@ -48,6 +48,7 @@ def write_reports(session: pytest.Session, run: Run, verdict: Verdict) -> None:
         exit_status=session.exitstatus,
         params=run.params,
         coverage=run.coverage,
+        staleness=run.staleness,
     )
     if run.earlier is not None:
         file = session.config.getoption("soft_compare")

@@ -21,6 +21,7 @@ _INDENT = 9
 _TEST_ID = re.compile(r"\S+::[^\s\[]*(?:\[[^\]]*\]\S*)?")
 _SPACE = "\0"  # in place of one within a test id
 _COLUMNS = 80  # of the table of components
+_PROSE = ("note", "next", "stale", "changed")  # of which a test id is but a part
 _SPACED = ("PASSED", "FAILED", "soft:")
 _MOST = 10
 _WORST = 3
@@ -99,11 +100,7 @@ def fold(text: str, width: int | None) -> list[str]:
 
     Words and test ids are not broken; a line that shows little but a test id is left alone.
     """
-    if (
-        width is None
-        or len(text) <= width
-        or ("::" in text and not text.startswith(("note", "next")))
-    ):
+    if width is None or len(text) <= width or ("::" in text and not text.startswith(_PROSE)):
         return [text]
     label, rest = text[:_INDENT], text[_INDENT:]
     if text.startswith(_SPACED):  # a headline has no column of labels

@@ -28,6 +28,8 @@ Equal values give equal bytes::
   lists cannot tell it: ``[]`` for a 0-d array, ``[0, 3]`` for an empty one.
 - ``start`` is what `softtape.store.describe_start` made of the declared initial value at the time
   of the fit.
+- ``tests`` and ``declared``, if there, say what the values were fitted to, one name per line: see
+  `softtape.store.Record`.
 - Keys that this version does not know are kept.
 """
 
@@ -43,6 +45,7 @@ from numpy.typing import NDArray
 from softtape.errors import StoreError
 
 __all__ = [
+    "LINES",
     "Array",
     "Json",
     "Literal",
@@ -56,6 +59,9 @@ __all__ = [
 
 Array: TypeAlias = NDArray[np.floating[Any]]
 Json: TypeAlias = dict[str, Any]
+
+LINES = ("tests", "declared")
+"""Objects at the top that have a line for each member."""
 
 _FORMAT = "pytest-soft"
 _VERSION = 1
@@ -278,11 +284,16 @@ def _short(array: Array) -> NDArray[np.float64]:
 
 def render(document: Json) -> str:
     head = {key: _compact(document[key]) for key in ("format", "version")}
-    unknown = {k: _compact(v) for k, v in sorted(document.items()) if k not in (*head, "params")}
+    others = {k: v for k, v in sorted(document.items()) if k not in (*head, "params")}
+    unknown = {k: _render_lines(v) if k in LINES else _compact(v) for k, v in others.items()}
     params = {name: _render_entry(raw) for name, raw in sorted(document["params"].items())}
     text = _render_object(head | unknown | {"params": _render_object(params, "  ")}, "") + "\n"
     # A lone surrogate, legal in JSON and not in UTF-8, becomes the JSON escape it was read from.
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _render_lines(members: Json) -> str:
+    return _render_object({name: _compact(part) for name, part in sorted(members.items())}, "  ")
 
 
 def _render_entry(raw: Json) -> str:

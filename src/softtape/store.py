@@ -17,12 +17,14 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import EllipsisType
+from types import EllipsisType, MappingProxyType
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from softtape._store_format import (
+    LINES,
     Array,
     Json,
     Literal,
@@ -40,13 +42,16 @@ if sys.platform != "win32":
 
 __all__ = [
     "Entry",
+    "Record",
     "describe_start",
     "diff_of",
     "load",
+    "load_record",
     "path_for",
     "preview",
     "remove",
     "replace_file",
+    "rounded_to_bits",
     "update",
 ]
 
@@ -68,6 +73,24 @@ class Entry:
 
     value: float | Array
     start: float | str | None
+
+
+class Record(NamedTuple):
+    """What the values were fitted to, so that a later change of it can be noticed.
+
+    Attributes
+    ----------
+    tests
+        The tests that reach a Param of the file, a line each: plain data by name.
+    declared
+        How Params are declared beyond their start, in words, by name.
+    gone
+        Tests and Params to drop from the record. All that is not mentioned stays.
+    """
+
+    tests: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
+    declared: Mapping[str, str] = MappingProxyType({})
+    gone: Collection[str] = ()
 
 
 # --- public functions -------------------------------------------------------------------------
@@ -111,7 +134,7 @@ def describe_start(value: ArrayLike | EllipsisType) -> float | str | None:
     if array.ndim == 0:
         return float(array)
     bits = _DIGEST_BITS.get(array.dtype.name, _DIGEST_BITS["float64"])
-    rounded = _round_bits(array.astype(np.float64), bits)
+    rounded = rounded_to_bits(array.astype(np.float64), bits)
     digest = hashlib.sha256(repr(array.shape).encode())
     digest.update(rounded.astype("<f8").tobytes())
     return f"sha256:{digest.hexdigest()[:12]}"
@@ -141,7 +164,32 @@ def load(path: str | os.PathLike[str]) -> dict[str, Entry]:
     return {} if text is None else _entries(path, parse(path, text, float))
 
 
-def update(path: str | os.PathLike[str], entries: Mapping[str, Entry]) -> bool:
+def load_record(path: str | os.PathLike[str]) -> Record:
+    """Read what the stored values were fitted to; no tests where that is not known.
+
+    Each Param that is stored has its declaration, which is empty where there is but a start.
+
+    Raises
+    ------
+    StoreError
+        As for `load`.
+    """
+    path = Path(path)
+    text = _read(path)
+    document = empty_document() if text is None else parse(path, text, float)
+    parts = []
+    for key in LINES:
+        part = document.get(key, {})
+        kind = dict if key == "tests" else str
+        if not (isinstance(part, dict) and all(isinstance(v, kind) for v in part.values())):
+            raise broken(path, f'"{key}" holds what this version does not understand')
+        parts.append(part)
+    return Record(parts[0], {**dict.fromkeys(document["params"], ""), **parts[1]})
+
+
+def update(
+    path: str | os.PathLike[str], entries: Mapping[str, Entry], record: Record | None = None
+) -> bool:
     """Merge fitted values into the store, atomically.
 
     Entries that are not mentioned, and values that did not move, keep their bytes. When nothing
@@ -156,6 +204,8 @@ def update(path: str | os.PathLike[str], entries: Mapping[str, Entry]) -> bool:
         The store, as `path_for` names it; created when it does not exist.
     entries
         The fitted values by Param name.
+    record
+        What they were fitted to; None to leave the record as it is.
 
     Returns
     -------
@@ -170,7 +220,7 @@ def update(path: str | os.PathLike[str], entries: Mapping[str, Entry]) -> bool:
     """
     path = Path(path)
     with _alone_in(path.resolve().parent):
-        old, new = _merge(path, entries)
+        old, new = _merge(path, entries, record)
         if old == new:
             return False
         replace_file(path, new.encode("utf-8"))
@@ -212,12 +262,14 @@ def remove(path: str | os.PathLike[str], names: Collection[str]) -> bool:
     return bool(known)
 
 
-def preview(path: str | os.PathLike[str], entries: Mapping[str, Entry]) -> str:
+def preview(
+    path: str | os.PathLike[str], entries: Mapping[str, Entry], record: Record | None = None
+) -> str:
     """Return what `update` would change, as a unified diff; nothing is written.
 
     Parameters
     ----------
-    path, entries
+    path, entries, record
         As for `update`.
 
     Returns
@@ -231,7 +283,7 @@ def preview(path: str | os.PathLike[str], entries: Mapping[str, Entry]) -> str:
         The old file is broken, or a value cannot be stored.
     """
     path = Path(path)
-    old, new = _merge(path, entries)
+    old, new = _merge(path, entries, record)
     if old == new:
         return ""
     return diff_of(old, new, str(path) if old else "/dev/null", str(path))
@@ -278,7 +330,7 @@ def _entries(path: Path, document: Json) -> dict[str, Entry]:
 # --- merging ----------------------------------------------------------------------------------
 
 
-def _merge(path: Path, entries: Mapping[str, Entry]) -> tuple[str, str]:
+def _merge(path: Path, entries: Mapping[str, Entry], record: Record | None) -> tuple[str, str]:
     """Return the text on disk, "" if there is none, and the text that should be there.
 
     When nothing moved, both are the same, however the file is laid out.
@@ -294,7 +346,21 @@ def _merge(path: Path, entries: Mapping[str, Entry]) -> tuple[str, str]:
             raise StoreError(f'{path}: Param "{name}" cannot be stored: {error}') from error
         raw = document["params"].setdefault(name, {})
         moved |= _merge_entry(raw, stored.get(name), new)
+    if record is not None:
+        moved |= _merge_record(document, record)
     return old or "", render(document) if moved else old or ""
+
+
+def _merge_record(document: Json, record: Record) -> bool:
+    """Write into the document what the record has; say whether anything changed."""
+    before = {key: document.get(key) for key in LINES}
+    for key, part in zip(LINES, (record.tests, record.declared), strict=True):
+        kept = {k: v for k, v in (before[key] or {}).items() if k not in record.gone}
+        whole = {**kept, **part}
+        document.pop(key, None)
+        if whole:
+            document[key] = whole
+    return any(document.get(key) != before[key] for key in LINES)
 
 
 def _checked(entry: Entry) -> Entry:
@@ -358,15 +424,17 @@ def _lines(text: str) -> list[str]:
 # --- describing a start -----------------------------------------------------------------------
 
 
-def _round_bits(array: NDArray[np.float64], bits: int) -> NDArray[np.float64]:
-    """Round each element to `bits` significant bits, and what is mere noise to zero."""
-    largest = np.max(np.abs(array), initial=0.0)
+def rounded_to_bits(
+    array: NDArray[np.float64], bits: int, *, noise: bool = True
+) -> NDArray[np.float64]:
+    """Round each element to `bits` significant bits, and `noise` beside large ones to zero."""
+    largest = np.max(np.abs(array), initial=0.0) if noise else 0.0
     with np.errstate(all="ignore"):
         mantissa, exponent = np.frexp(array)
         rounded = np.ldexp(np.rint(np.ldexp(mantissa, bits)), exponent - bits)
-        noise = np.abs(array) < math.ldexp(float(largest), -bits - 10)
+        lost = np.abs(array) < math.ldexp(float(largest), -bits - 10)
     # Adding 0.0 turns -0.0, which compares equal, into 0.0.
-    return np.where(noise, 0.0, rounded) + 0.0
+    return np.where(lost, 0.0, rounded) + 0.0
 
 
 # --- writing ----------------------------------------------------------------------------------

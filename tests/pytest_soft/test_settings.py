@@ -32,6 +32,8 @@ DEFAULTS = {
     "gap": None,
     "seed": 0,
     "write": "store",
+    "check": None,
+    "prune": False,
     "asked": False,
 }
 
@@ -69,6 +71,10 @@ def test_defaults(pytester):
         (("-o", "soft_coverage_fail_under=90"), {"coverage_fail_under": None}),
         (("--soft-fit", "--soft-kfold=5"), {"fit": True, "kfold": 5, "asked": True}),
         (("--soft-absolute-sigma",), {"absolute_sigma": True}),
+        (("--soft-check=stale",), {"check": "stale", "asked": True}),
+        (("-o", "soft_check=stale"), {"check": "stale"}),
+        (("-o", "soft_check=stale", "--soft-fit"), {"fit": True, "asked": True}),
+        (("--soft-fit", "--soft-prune"), {"fit": True, "prune": True, "asked": True}),
     ],
 )
 def test_command_line(pytester, args, expected):
