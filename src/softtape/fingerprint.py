@@ -25,6 +25,7 @@ __all__ = ["WIDTH", "case_digests", "structure"]
 WIDTH = 4
 """Characters of the digest of a case: 24 bits, to find one among thousands, not to prove it."""
 
+_ORDINARY = {float, int, np.float64, np.int64}
 _BITS = {"f4": 12, "c8": 12}  # as describe_start of the store has it; else 30
 _LEAVES = {IS_INPUT: "input", OTHER: "other"}
 
@@ -73,21 +74,17 @@ def case_digests(constants: Sequence[Sequence[Any]], weights: Sequence[float]) -
     """
     if not constants:
         return []
-    plain = [
-        all(isinstance(c[place], (float, int)) for c in constants)
-        for place in range(len(constants[0]))
-    ]
-    numbers = [
-        [*map(float, compress(case, plain)), weight]
-        for case, weight in zip(constants, weights, strict=True)
-    ]
-    rows = rounded_to_bits(np.array(numbers), 30, noise=False).astype("<f8")
+    # one structure: where the first has an ordinary number, all have
+    plain = [type(value) in _ORDINARY for value in constants[0]]
+    odd = [place for place, ordinary in enumerate(plain) if not ordinary]
+    numbers = [[*(compress(case, plain) if odd else case)] for case in constants]
+    table = np.column_stack([np.array(numbers, np.float64), weights])
+    rows = rounded_to_bits(table, 30, noise=False).astype("<f8")
     found = []
     for row, case in zip(rows, constants, strict=True):
         digest = hashlib.blake2b(row.tobytes(), digest_size=3)
-        for value, p in zip(case, plain, strict=True):
-            if not p:
-                digest.update(repr(_steady(value)).encode())
+        for place in odd:
+            digest.update(repr(_steady(case[place])).encode())
         found.append(base64.b64encode(digest.digest(), b"-_").decode())
     return found
 
@@ -98,9 +95,7 @@ def _steady(value: Any) -> Any:
         return sorted((key, _steady(part)) for key, part in value.items())
     if isinstance(value, (tuple, list)):
         return [_steady(part) for part in value]
-    if isinstance(value, (np.ndarray, np.generic)):
-        return _array(np.asarray(value))
-    if isinstance(value, float):
+    if isinstance(value, (np.ndarray, np.generic, float, complex)):
         return _array(np.asarray(value))
     if value is None or isinstance(value, (bool, int, str, bytes, slice, type(...))):
         return repr(value)
