@@ -438,10 +438,23 @@ def test_constants_are_snapshots() -> None:
     assert Program(graph).run({"x": np.array([1.0, 1.0])}) == [23.0]
 
 
-def test_an_unchanged_constant_is_stored_once() -> None:
-    plain = np.arange(1000.0)
+@pytest.mark.parametrize("size", [1000, 20_000])
+def test_an_unchanged_constant_is_stored_once(size: int) -> None:
+    plain = np.arange(float(size))
     graph = traced_graph(lambda x: np.sum(x * plain) + np.sum(x / (1 + x * plain)), x=2.0)
-    assert sum(op == CONSTANT and np.size(a) == 1000 for op, _, a in graph.nodes) == 1
+    assert sum(op == CONSTANT and np.size(a) == size for op, _, a in graph.nodes) == 1
+
+
+def test_a_changed_sign_of_zero_deep_in_a_large_constant_is_seen() -> None:
+    plain = np.zeros((20_000, 2)).T
+
+    def program(x: Any) -> Any:
+        first = np.sum(x * plain)
+        plain[1, 17_000] = -0.0
+        return first + np.sum(np.arctan2(plain, x))
+
+    graph = traced_graph(program, x=-1.0)
+    assert sum(op == CONSTANT and np.size(a) == 40_000 for op, _, a in graph.nodes) == 2
 
 
 def test_stop_gradient_follows_the_value_and_stops_the_slope() -> None:
