@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 __all__ = ["Component"]
 
 _MOST_CURVED = 32  # Params whose Hessian is looked at as a whole
+_SHORT = 1e-6  # of the values or their move: no shorter step is worth taking
+_HALVINGS = 40
 
 
 class Component:
@@ -258,27 +260,48 @@ class Component:
         with np.errstate(all="ignore"):
             return contradiction(self.terms, layout, theta, bounds, self.losses, missed=missed)
 
-    def not_finite(self) -> tuple[str, float, Mapping[str, Any]] | None:
-        """Return a test that kept the fit from going on, its loss, and the Params' values there.
+    def not_finite(self) -> tuple[str, str, Mapping[str, Any]] | None:
+        """Return a test that kept the fit from going on, how, and the Params' values there.
 
-        None where the fit did not fail, or not for losses that were not finite.
+        None where the fit did not fail, or not for losses that were not finite. At a kink, which
+        may be a minimum, no step lowers 𝓛 either; but steps that are short enough are finite.
         """
-        theta = self._problem.last_infinite
-        if self.status is not Status.FAILED or theta is None:
+        problem, theta = self._problem, self._problem.last_infinite
+        if self.status is not Status.FAILED or theta is None or self._finite_towards(theta):
             return None
+        problem.last_failure = None
         with np.errstate(all="ignore"):
-            losses = self._problem.losses(theta).tolist()
-        found = [k for k, loss in enumerate(losses) if not math.isfinite(loss)]
-        if not found:
-            return None
-        return self.terms[found[0]].name, losses[found[0]], self._problem.layout.unpack(theta)
+            losses = problem.losses(theta).tolist()
+        failed, values = problem.last_failure, problem.layout.unpack(theta)
+        for term, loss in zip(self.terms, losses, strict=True):
+            if failed and failed.startswith(f"{term.name}: "):
+                return term.name, f"the last trial point could not be evaluated: {failed}", values
+            if not (failed or math.isfinite(loss)):
+                said = f"the loss of {term.name} was {loss} at the last trial point that failed"
+                return term.name, said, values
+        return None
+
+    def _finite_towards(self, theta: NDArray[np.float64]) -> bool:
+        """Whether 𝓛 is finite at shorter steps from the best point towards ``theta``."""
+        layout = self._problem.layout
+        best, began = layout.pack(self.values), layout.pack(self._began)
+        least = _SHORT * np.maximum(np.abs(best), np.abs(best - began))
+        move = theta - best
+        with np.errstate(all="ignore"), self._problem.known_paths_only():
+            for _ in range(_HALVINGS):
+                if math.isfinite(self._problem.value(best + move)):
+                    return True
+                if np.all(np.abs(move) <= least):
+                    break
+                move = move / 2
+        return False
 
     def without_gradient(self) -> tuple[str, list[str]] | None:
         """Return the first test whose gradient is not finite at the best point, and in which keys.
 
-        None where the fit did not end for that reason.
+        None where the fit did not end for that reason, or where nothing is left to gain.
         """
-        if self.status is not Status.NO_GRADIENT:
+        if self.status is not Status.NO_GRADIENT or not self.after:
             return None
         layout = self._problem.layout
         theta = layout.pack(self.values)

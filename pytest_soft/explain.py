@@ -15,14 +15,14 @@ from pytest_soft.figures import by_function
 from pytest_soft.meaning import Meaning
 from pytest_soft.solve import Solution
 from pytest_soft.summary import FitSummary, ParamChange
-from pytest_soft.values import Groups
+from pytest_soft.values import Groups, group_by_key
 from softtape.statistics.chi_squared import chance_of_more
 
 if TYPE_CHECKING:
     from softtape.optimize.multistart import Basin
     from softtape.statistics.influence import Conflict
 
-__all__ = ["elements", "explain"]
+__all__ = ["elements", "explain", "on_gradient"]
 
 _MOST = 5
 _MOST_DATA = 100
@@ -88,7 +88,6 @@ def explain(
             tests = [term.name for term in component.terms]
             summary.figures.append({**drawn, **by_function(tests, drawn["sensitivity"])})
         summary.notes += _shortened(_on_bounds(component, groups))
-        summary.notes += _on_gradient(component, groups)
         meaning = component.meaning(names, absolute=absolute)
         if isinstance(meaning, str):
             errors |= dict.fromkeys(component.slices, meaning)
@@ -176,21 +175,23 @@ def _with_error(change: ParamChange, error: _Error | str | None, by: str) -> Par
     return replace(change, error=error[0], interval=error[1], interval_by=by)
 
 
-def _on_gradient(component: Component, groups: Groups) -> Iterator[str]:
-    """Yield which test has no finite gradient where the fit ended for want of one."""
+def on_gradient(component: Component) -> str:
+    """Say which test has no finite gradient where the fit ended for want of one; else nothing."""
     found = component.without_gradient()
-    if found is not None:
-        test, keys = found
-        where = ", ".join(
-            f"{groups[key][0].name} = {component.values[key]:.6g}"
-            if not groups[key][0].shape
-            else groups[key][0].name
-            for key in keys
-        )
-        yield (
-            f"the gradient of {test} is not finite with respect to {where}: a root, a power or a "
-            "norm of 0 has none. Add a small positive constant inside it, or start elsewhere"
-        )
+    if found is None:
+        return ""
+    test, keys = found
+    groups = group_by_key(keys)
+    where = ", ".join(
+        f"{groups[key][0].name} = {component.values[key]:.6g}"
+        if not groups[key][0].shape
+        else groups[key][0].name
+        for key in keys
+    )
+    return (
+        f"the gradient of {test} is not finite with respect to {where}: a root, a power or a "
+        "norm of 0 has none. Add a small positive constant inside it, or start elsewhere"
+    )
 
 
 def _on_bounds(component: Component, groups: Groups) -> Iterator[str]:

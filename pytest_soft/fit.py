@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -16,7 +16,8 @@ from pytest_soft.against import Inputs
 from pytest_soft.asserts import limit_of
 from pytest_soft.beforehand import prior_losses, prior_terms
 from pytest_soft.collect import Options
-from pytest_soft.explain import explain
+from pytest_soft.component import Component
+from pytest_soft.explain import explain, on_gradient
 from pytest_soft.failures import gist, param_warnings, with_way_out
 from pytest_soft.folds import fit_folds
 from pytest_soft.glance import whole_files
@@ -401,7 +402,6 @@ class Fit:
                 "some trial points could not be evaluated, the last because "
                 f"{solution.last_failure}"
             )
-        summary.notes += self._on_not_finite(solution)
         flat = self._without_slope(solution, groups, old)
         if flat:
             summary.notes.append(_NO_SLOPE.format(", ".join(flat)))
@@ -433,18 +433,6 @@ class Fit:
         if lonely:
             summary.notes.append("reached by no selected soft test: " + ", ".join(lonely))
 
-    def _on_not_finite(self, solution: Solution) -> Iterator[str]:
-        """Say where NaN or inf comes from that no step was short enough to avoid."""
-        items = {item.nodeid: item for item in self._tests}
-        for component in solution.components:
-            found = component.not_finite()
-            if found is None or found[0] not in items:
-                continue
-            name, loss, values = found
-            set_values(group_by_key(list(values)), values)
-            origin = "; ".join(self._origin(items[name]).splitlines())
-            yield f"the loss of {name} was {loss} at the last trial point that failed: {origin}"
-
     def _outcome(self, solution: Solution) -> str:
         current = self._since is not None and self._since.current
         if not current or solution.steps or solution.cut_short:
@@ -473,15 +461,26 @@ class Fit:
         """Tell of the components that could not be fitted, or not to the end."""
         several = len(solution.components) > 1
         for component, fit in zip(solution.components, self.summary.components, strict=True):
-            if component.error is None:
-                continue
             whose = f" of {fit.title}" if several else ""
-            if component.started:
-                title = f"the fit{whose} crashed; the best point so far is kept"
-                text = f"{type(component.error).__name__}: {component.error}"
+            kept, error = "; the best point so far is kept", component.error
+            if error is None:
+                text = "" if solution.status is Status.THRESHOLD else self._stuck(component)
+                if text:
+                    self._trouble(f"the fit{whose} failed{kept}", text)
+            elif component.started:
+                self._trouble(f"the fit{whose} crashed{kept}", f"{type(error).__name__}: {error}")
             else:
-                title, text = f"the fit{whose} failed", str(component.error)
-            self._trouble(title, text)
+                self._trouble(f"the fit{whose} failed", str(error))
+
+    def _stuck(self, component: Component) -> str:
+        """Say where NaN or inf comes from that no step was short enough to avoid."""
+        found = component.not_finite()
+        if found is None:
+            return on_gradient(component)
+        test, said, values = found
+        set_values(group_by_key(list(values)), values)
+        items = [item for item in self._tests if item.nodeid == test]
+        return "\n".join([said, *map(self._origin, items)])
 
     def _trouble(self, title: str, text: str) -> None:
         told = [gist(trouble.text) for trouble in self.summary.troubles]

@@ -159,7 +159,7 @@ class Objective:
     def value(self, theta: NDArray[np.float64], /) -> float:
         """Return 𝓛(θ)."""
         shares = self._shares("value", theta)
-        return np.inf if shares is None else self._seen(theta, self._total(shares))
+        return self._seen(theta, np.inf if shares is None else self._total(shares))
 
     def value_and_gradient(
         self, theta: NDArray[np.float64], /
@@ -167,7 +167,7 @@ class Objective:
         """Return 𝓛(θ) and its gradient, of the shape of θ."""
         shares = self._shares("gradient", theta)
         if shares is None:
-            return np.inf, np.full(theta.shape, np.nan)
+            return self._seen(theta, np.inf), np.full(theta.shape, np.nan)
         gradient, places = np.zeros(theta.shape), self.layout.places
         for _, share in shares:
             for key, part in share.gradient.items():

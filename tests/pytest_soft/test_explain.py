@@ -173,7 +173,10 @@ def test_a_gradient_that_is_not_finite_has_an_address(project):
             return (other - 2) ** 2 + (np.sqrt(width + x) - 2) ** 2
         """,
     )
-    told = " ".join(project.fit().stdout.str().split())
+    result = project.fit()
+    told = " ".join(result.stdout.str().split())
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    assert "the fit failed; the best point so far is kept" in told
     assert "the gradient is not finite at the best point" in told
     assert "test_it.py::test_root[0.0] is not finite with respect to width = 0: a root" in told
 
