@@ -152,7 +152,10 @@ class Traced:
             code = FUNCTIONS.get(np.clip if ufunc.__name__ == "clip" else ufunc)
             result = (code or library_ufunc(ufunc))(*inputs)
             return result if dtype is None else result.astype(dtype)
-        made = ufunc_method(ufunc, method, inputs, keywords)
+        try:
+            made = ufunc_method(ufunc, method, inputs, keywords)
+        except NotImplementedError as error:
+            raise TraceError(f"{user_location()}\n{error}") from None
         if made is NotImplemented:
             called = "" if method == "__call__" else f".{method}"
             known_by = f" with {', '.join(sorted(keywords))}=" if keywords else ""

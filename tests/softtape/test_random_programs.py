@@ -4,7 +4,7 @@ product.
 A program is drawn from a seed as a list of statements on three-vectors and numbers, and is run by
 a small interpreter in plain Python, so that its loops and branches are Python's own. It changes
 arrays in place, under several names and through views. The default run compares dozens of programs
-with difference quotients; ``pytest -m many`` compares 10,000 of them with HIPS autograd, which
+with difference quotients; ``pytest -m many`` compares 10,000 of them, and with HIPS autograd, which
 knows no assignment: for it the interpreter keeps account of names and writes ``np.where``.
 """
 
@@ -304,12 +304,12 @@ def test_most_programs_start_where_they_are_smooth() -> None:
     assert len(SMOOTH) >= 60
 
 
-@pytest.mark.parametrize("seed", SMOOTH)
-def test_programs_against_difference_quotients(seed: int) -> None:
+def against_differences(seed: int) -> bool:
     program = Drawn(seed)
     f = traced(program)
     h = smooth_step(program)
-    assert h is not None
+    if h is None:
+        return False
     value, gradient = value_and_grad(f)(program.start)
     assert value == f(program.start)
     slope = quotient(f, program, h)
@@ -319,6 +319,12 @@ def test_programs_against_difference_quotients(seed: int) -> None:
     second = quotient(grad(f), program, h)
     scale = np.max(np.abs(product)) + np.linalg.norm(gradient)
     np.testing.assert_allclose(product, second, rtol=1e-5, atol=1e-7 * scale + 1e-8)
+    return True
+
+
+@pytest.mark.parametrize("seed", SMOOTH)
+def test_programs_against_difference_quotients(seed: int) -> None:
+    assert against_differences(seed)
 
 
 @pytest.mark.parametrize("seed", range(60, 80))
@@ -359,6 +365,9 @@ def test_some_programs_against_autograd() -> None:
 
 @pytest.mark.many
 @pytest.mark.parametrize("hundred", range(100))
-def test_ten_thousand_programs_against_autograd(hundred: int) -> None:
+def test_ten_thousand_programs_against_autograd_and_differences(hundred: int) -> None:
+    smooth = 0
     for seed in range(1000 + 100 * hundred, 1100 + 100 * hundred):
         against_autograd(seed)
+        smooth += against_differences(seed)
+    assert smooth >= 90  # the others start at a kink

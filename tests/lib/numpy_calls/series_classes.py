@@ -63,6 +63,7 @@ SERIES: dict[str, str] = {
 """Each function, without ``numpy.``, and its kind of arguments."""
 
 ROOTS = np.array([-6.0, 11.0, -6.0, 1.0])  # of 1, 2 and 3
+APART = np.array([1.5, -2.0, -2.5, 1.0])  # of -1, 0.5 and 3
 
 
 def _row(name: str) -> Calls:
@@ -78,7 +79,7 @@ def _row(name: str) -> Calls:
         x = np.array([0.3, 0.5, 0.7]) + rng.uniform(-0.05, 0.05, 3)
         c = np.array([1.0, 2.0, 3.0, 0.5]) + rng.uniform(-0.2, 0.2, 4)
         if SERIES[name] == "roots":
-            c = ROOTS * (1.0 + rng.uniform(-0.005, 0.005, 4))
+            c = (APART if "polyroots" in name else ROOTS) * (1.0 + rng.uniform(-0.005, 0.005, 4))
         return Call(joined_parts, (x, c), analytic=False)
 
     return st.builds(call, seeds)

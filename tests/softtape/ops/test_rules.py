@@ -86,7 +86,7 @@ def changed(operands: Sequence[Array], i: int, at: int, step: complex) -> list[A
     return made
 
 
-def numeric_jacobian(call: Call, i: int) -> Array:
+def numeric_jacobian(call: Call, i: int, step: float = 2e-3) -> Array:
     """Complex step where numpy knows the function for complex numbers, else differences."""
     f, columns = call.function, []
     for at in range(np.size(call.operands[i])):
@@ -94,7 +94,7 @@ def numeric_jacobian(call: Call, i: int) -> Array:
             moved = f(*changed(call.operands, i, at, 1e-30j))
             columns.append(np.imag(moved) / 1e-30)
         else:
-            columns.append(richardson(lambda h, at=at: f(*changed(call.operands, i, at, h))))
+            columns.append(richardson(lambda h, at=at: f(*changed(call.operands, i, at, h)), step))
     return np.stack([np.ravel(c) for c in columns], axis=1)
 
 
@@ -267,19 +267,35 @@ def test_float32_stays_float32(name: str) -> None:
         each_drawn(name, check_float32)
 
 
+def has_slopes(call: Call) -> bool:
+    """Whether quotients of two widths agree: then none of them crosses a kink."""
+    with np.errstate(all="ignore"):
+        wide, narrow = (
+            [numeric_jacobian(call, i, step) for i in range(len(call.operands))]
+            for step in (2e-3, 1e-3)
+        )
+    return all(np.allclose(a, b, 5e-8, 5e-8) for a, b in zip(wide, narrow, strict=True))
+
+
 CHECKS = [check_value, check_first_derivatives, check_second_derivatives, check_engines]
 
 
 @pytest.mark.many
 @pytest.mark.parametrize("name", [*sorted(ROWS), *SERIES_ROWS])
 def test_many_more_draws(name: str) -> None:
+    tried = []
+
     @settings(few, max_examples=20)
     @given((ROWS | SERIES_ROWS)[name], seeds)
     def check(call: Call, seed: int) -> None:
+        if not call.analytic and not has_slopes(call):
+            return
+        tried.append(call)
         for rule in CHECKS:
             rule(call, seed)
 
     check()
+    assert tried
 
 
 @pytest.mark.parametrize("function", FLAT, ids=lambda f: f.__name__)
