@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from pytest_soft.against import Inputs, against
+from pytest_soft.beforehand import PriorOf
 from pytest_soft.component import Component
 from pytest_soft.figures import by_function
 from pytest_soft.meaning import Meaning
@@ -249,10 +250,12 @@ def _on_tests(meaning: Meaning, component: Component) -> Iterator[str]:
     for conflict in meaning.conflicts:
         yield _contradiction(conflict, names)
     for outlier in meaning.outliers:
-        yield (
-            f"{names[outlier.test]} stands out: {abs(outlier.studentized):.1f} standard "
-            "deviations from what the other tests say"
-        )
+        said = f"{abs(outlier.studentized):.1f} standard deviations from what the other tests say"
+        if math.isinf(outlier.studentized):
+            if isinstance(component.terms[outlier.test], PriorOf):
+                continue  # beside exact tests, no prior is likely: it has a width of its own
+            said = "without it, the other tests agree up to rounding"
+        yield f"{names[outlier.test]} stands out: {said}"
 
 
 def _on_scales(chance: float) -> Iterator[str]:

@@ -116,14 +116,15 @@ def meaning_of(
         return problem.residuals_and_jacobian(bounds.project(point))[0]
 
     undetermined = [describe(d, theta, names, at) for d in known.undetermined]
-    reason = _why_not(known, residuals, jacobian, theta)
+    rounding = float(_ROUNDING * _EPS * np.linalg.norm(np.abs(jacobian) @ np.abs(theta)))
+    reason = _why_not(known, residuals, rounding)
     outliers: list[Outlier] = []
     conflicts: list[Conflict] = []
     advice: Advice | None = None
     told: dict[int, float] = {}
     if not reason:
         tests = problem.residual_terms(theta)
-        outliers, conflicts = standing_out(residuals, tests, known)
+        outliers, conflicts = standing_out(residuals, tests, known, rounding)
         if known.dof > 0:
             told = influences(residuals, tests, known)
         advice = most_helpful(jacobian, tests, known, theta)
@@ -145,7 +146,7 @@ def meaning_of(
     )
 
 
-def _why_not(known: Uncertainty, residuals: Floats, jacobian: Floats, theta: Floats) -> str:
+def _why_not(known: Uncertainty, residuals: Floats, rounding: float) -> str:
     """Say why there are no standard errors at all, if so."""
     loss = float(residuals @ residuals)
     gained = float(np.sum((known.basis.T @ residuals) ** 2))
@@ -154,8 +155,7 @@ def _why_not(known: Uncertainty, residuals: Floats, jacobian: Floats, theta: Flo
         return "the fit ended before a minimum, where they would mean something" if early else ""
     if known.dof < 1:
         return "there are no more residuals than Params, so nothing tells their scatter"
-    scale = np.sqrt(np.sum((np.abs(jacobian) @ np.abs(theta)) ** 2))
-    if np.sqrt(loss) <= _ROUNDING * _EPS * scale:
+    if np.sqrt(loss) <= rounding:
         return "the fit is exact up to rounding, so nothing tells the scatter"
     if gained > _LEFT * loss:
         return "the fit ended before a minimum, where they would mean something"

@@ -270,3 +270,29 @@ def test_why_there_is_no_standard_error(project, returned, why):
         """,
     )
     project.fit("-v").stdout.fnmatch_lines([f"* no standard error: *{why}*"])
+
+
+@pytest.mark.parametrize(("wrong", "said"), [(0.0, []), (1.0, ["without it, the other tests"])])
+def test_beside_exact_tests_no_prior_stands_out(project, wrong, said):
+    project.write(
+        "test_it.py",
+        f"""
+        import numpy as np
+        from pytest_soft import Param, soft_test
+        from softtape.priors import normal
+
+        gain = Param(1.0, prior=normal(2.5, 1e8))
+        level = Param(0.3)
+
+        @soft_test
+        def test_line():
+            x = np.arange(6.0)
+            return np.sum((gain * x + level - 2.0 * x - 1.0) ** 2)
+
+        @soft_test
+        def test_wrong():
+            return (gain * 3.0 + level - 7.0 - {wrong}) ** 2
+        """,
+    )
+    told = " ".join(project.fit().stdout.str().split())
+    assert re.findall(r"stands out: (without it, the other tests|\S+)", told) == said

@@ -37,7 +37,8 @@ class Outlier:
     test
         Its number.
     studentized
-        Its largest residual in standard deviations, with that residual left out of them.
+        Its largest residual in standard deviations, with that residual left out of them; ±inf
+        where the others agree up to rounding.
     """
 
     test: int
@@ -60,18 +61,21 @@ class Conflict:
     gains: tuple[float, float]
 
 
-def studentized(residuals: Floats, known: Uncertainty) -> Floats:
-    """Return externally studentized residuals, shape (m,); NaN where nothing can be told."""
+def studentized(residuals: Floats, known: Uncertainty, rounding: float = 0.0) -> Floats:
+    """Return externally studentized residuals, shape (m,); NaN where nothing can be told.
+
+    ±inf where all the others, without this one, have a norm of no more than ``rounding``.
+    """
     rest = 1.0 - _leverage(known)
     decided = rest > math.sqrt(_EPS)  # a residual that one Param alone explains tells nothing
     if known.dof < 2:
         return np.full(residuals.shape, np.nan)
     safe = np.where(decided, rest, 1.0)
     total = float(residuals @ residuals)
-    # where one residual is all that is left, rounding may take the others below zero
-    others = np.maximum(total - residuals**2 / safe, _EPS * total) / (known.dof - 1)
+    others = total - residuals**2 / safe  # below the rounding of the total, there is none
+    variance = np.where(others > max(_EPS * total, rounding**2), others, 0.0) / (known.dof - 1)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(decided, residuals / np.sqrt(others * safe), np.nan)
+        return np.where(decided, residuals / np.sqrt(variance * safe), np.nan)
 
 
 def cook_distances(residuals: Floats, known: Uncertainty) -> Floats:
@@ -118,7 +122,7 @@ def influences(residuals: Floats, tests: NDArray[np.intp], known: Uncertainty) -
 
 
 def standing_out(
-    residuals: Floats, tests: NDArray[np.intp], known: Uncertainty
+    residuals: Floats, tests: NDArray[np.intp], known: Uncertainty, rounding: float = 0.0
 ) -> tuple[list[Outlier], list[Conflict]]:
     """Return the outliers, worst first, and the conflicts; a test in a conflict is no outlier.
 
@@ -130,13 +134,15 @@ def standing_out(
         The number of the test that each residual belongs to, shape (m,).
     known
         What :func:`softtape.statistics.uncertainty.estimate` made of them.
+    rounding
+        The norm up to which residuals are rounding.
     """
     conflicts = _conflicts(residuals, tests, known)
     among = np.isin(tests, [test for conflict in conflicts for test in conflict.tests])
     if among.any():  # what two tests in conflict do to the others is not the others' fault
         residuals, known = _without(residuals, known, among)
         tests = tests[~among]
-    scores = studentized(residuals, known)
+    scores = studentized(residuals, known, rounding)
     if known.dof < 2 or not np.any(np.isfinite(scores)):
         return [], conflicts
     limit = student_quantile(1 - _LEVEL / (2 * residuals.size), known.dof - 1)
