@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -11,10 +12,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softtape.objective import Objective
-from softtape.optimize import Bounds, Optimizer, Progress, Result, Status, minimize
+from softtape.optimize import (
+    Bounds,
+    LevenbergMarquardt,
+    Optimizer,
+    Progress,
+    Result,
+    Status,
+    minimize,
+)
+from softtape.points import Points
 
 if TYPE_CHECKING:
     from softtape.optimize.multistart import Basin
+    from softtape.optimize.together import Models
 
 __all__ = ["Minimize", "minimize_from_many"]
 
@@ -64,11 +75,19 @@ def minimize_from_many(
     basins: Sequence[Basin] = ()
     try:
         basins = multistart(
-            run.value, run.descend, theta, bounds, restarts=restarts, seed=seed, threshold=threshold
+            run.value,
+            run.descend,
+            theta,
+            bounds,
+            restarts=restarts,
+            seed=seed,
+            threshold=threshold,
+            together=run.together,
         )
     except _EndedError:
-        pass
+        run.keep_lowest()
     except KeyboardInterrupt:  # between two descents
+        run.keep_lowest()
         assert run.best is not None
         run.last = replace(run.best, status=Status.INTERRUPTED)
     best, last = run.best, run.last
@@ -107,17 +126,71 @@ class _Run:
         self._problem, self._optimizer, self._bounds = problem, optimizer, bounds
         self._threshold, self._max_steps, self._timeout = threshold, max_steps, timeout
         self._callback, self._minimize = callback, minimize
+        self._points = Points(problem)
+        self._around = np.zeros(0)
+        self._lowest: tuple[float, NDArray[np.float64]] | None = None
 
     def value(self, theta: NDArray[np.float64]) -> float:
-        """Return 𝓛 at a point that may become a start; the time it takes counts."""
+        """Return 𝓛 at a point that may become a start."""
+        with self._counted(1):
+            return self._problem.value(theta)
+
+    def together(self, theta: NDArray[np.float64]) -> _Run | None:
+        """Return what gives 𝓛 at many points, as it is around ``theta``."""
+        self._around = theta
+        with self._counted(1):
+            return self if self._points.settle(theta) else None
+
+    def values(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return 𝓛 at each of many points that may become starts."""
+        with self._counted(len(points)):
+            values = self._points.values(points)
+        alone = np.flatnonzero(np.isnan(values))
+        for place in alone:
+            values[place] = self.value(points[place])
+        if alone.size:
+            self.together(self._around)  # the tests took other paths
+        return values
+
+    def models(self, points: NDArray[np.float64]) -> Models | None:
+        """Return 𝓛, Jᵀr and JᵀJ at each point; None where the steps are not to be made of these."""
+        if not isinstance(self._optimizer, LevenbergMarquardt):
+            return None
+        with self._counted(len(points)):
+            models = self._points.models(points)
+        if models is not None and np.any(np.isfinite(models[0])):
+            place = int(np.nanargmin(models[0]))
+            if self._lowest is None or models[0][place] < self._lowest[0]:
+                self._lowest = float(models[0][place]), points[place]
+        return models
+
+    @contextmanager
+    def _counted(self, evaluations: int) -> Iterator[None]:
+        """Count evaluations and the time they take, if there is any left.
+
+        Raises
+        ------
+        _EndedError
+            There is none.
+        """
         if self.best is not None and self._timeout is not None and self.seconds >= self._timeout:
             self.last = replace(self.best, status=Status.TIMEOUT)
             raise _EndedError
-        self.evaluations += 1
+        self.evaluations += evaluations
         began = time.monotonic()
-        value = self._problem.value(theta)
-        self.seconds += time.monotonic() - began
-        return value
+        try:
+            yield
+        finally:
+            self.seconds += time.monotonic() - began
+
+    def keep_lowest(self) -> None:
+        """Take the best point that starts came to together, if no descent came lower."""
+        if self.best is None or self._lowest is None or self._lowest[0] >= self.best.value:
+            return
+        value = self._problem.value(self._lowest[1])
+        if value < self.best.value:
+            theta = self._lowest[1].copy()
+            self.best = replace(self.best, theta=theta, value=value, gradient_norm=np.nan)
 
     def descend(self, start: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
         if self.best is not None and not np.isfinite(self.value(start)):

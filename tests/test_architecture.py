@@ -64,6 +64,7 @@ ORDER = [
     "optimize",
     "statistics",
     "objective",
+    "points",
 ]
 APART = {
     "components": {"components"},

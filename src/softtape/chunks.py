@@ -28,7 +28,7 @@ from softtape.transforms.batch import (
 )
 from softtape.transforms.fuse import fuse
 
-__all__ = ["Lanes", "merged"]
+__all__ = ["Lanes", "derived", "merged"]
 
 Floats: TypeAlias = NDArray[np.float64]
 
@@ -168,7 +168,7 @@ class _Compiled:
         self._kind = kind
         self._guards = [expected for _, expected in graph.guards]
         self._cases = [WEIGHTS, *(case_key(n) for n in example)]
-        made = fuse(_derived(graph, example, width, kind), self._cases)
+        made = fuse(derived(graph, example, width, kind), self._cases)
         self._program = Program(made, [key for key in self._cases if key in made.inputs])
         self._workspaces: dict[int, Workspace] = {}
         self.chunks: list[_Chunk] = []
@@ -256,7 +256,7 @@ class _Compiled:
         return Share(np.zeros(n), holds, residuals=np.ravel(residuals), rows=rows)
 
 
-def _derived(graph: Graph, example: Mapping[int, Any], width: int, kind: Kind) -> Graph:
+def derived(graph: Graph, example: Mapping[int, Any], width: int, kind: Kind) -> Graph:
     """Return the batched graph of what is asked for, with the guarded values as last outputs."""
     keys = list(graph.inputs)
     if kind == "jacobian":

@@ -25,7 +25,7 @@ from softtape.transforms.batch import CannotBatchError
 from softtape.transforms.residuals import Needs
 from softtape.transforms.template import Template, template_of
 
-__all__ = ["Case", "CaseError", "Group"]
+__all__ = ["FAILURES", "Case", "CaseError", "Group"]
 
 Floats: TypeAlias = NDArray[np.float64]
 
@@ -35,7 +35,7 @@ _BY_TABLE = 100  # as many long scalar cases are run faster one by one, by a tab
 
 # what numpy raises where a program fails at the values it meets, not for how it is written: a
 # singular matrix, an index out of range, a negative power of an integer
-_FAILURES = (ArithmeticError, IndexError, ValueError)
+FAILURES = (ArithmeticError, IndexError, ValueError)
 
 
 class CaseError(Exception):
@@ -156,6 +156,11 @@ class Group:
         self._unasked, self._built = set(state[0]), set(state[1])
 
     @property
+    def template(self) -> Template:
+        """What the cases have in common."""
+        return self._template
+
+    @property
     def has_residuals(self) -> bool:
         """Whether the losses of all cases are visibly sums of squares."""
         if self._squares is None:
@@ -226,13 +231,13 @@ class Group:
         if compiled and len(self.cases) > 1:
             try:
                 return self._together(kind, inputs, compiled=True)
-            except _FAILURES:
+            except FAILURES:
                 pass
         with np.errstate(all="ignore"):  # the kernels do not warn
             if kind in self._ready and not compiled:
                 try:
                     return self._run(kind, inputs)
-                except _FAILURES:
+                except FAILURES:
                     pass  # of which case is found below
             return self._by_numpy(kind, inputs, trusted, compiled=compiled)
 
@@ -246,7 +251,7 @@ class Group:
                 return share
             except CannotBatchError as error:
                 self.alone = str(error)
-            except _FAILURES:
+            except FAILURES:
                 pass  # one of them is to blame: the others may have to take another path
         if not compiled:
             self._unasked.discard(kind)
@@ -255,7 +260,7 @@ class Group:
             try:
                 guarded = member not in trusted
                 shares.append(case.share(kind, inputs, compiled=compiled, guarded=guarded))
-            except _FAILURES as error:
+            except FAILURES as error:
                 raise CaseError(member, error) from error
         return shares[0] if len(shares) == 1 else merged(shares)
 

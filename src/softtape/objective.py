@@ -134,6 +134,11 @@ class Objective:
         return all(group.has_residuals for group in self._in_order())
 
     @property
+    def groups(self) -> Sequence[Members]:
+        """The tests by the paths they took last."""
+        return self._in_order()
+
+    @property
     def differentiable(self) -> bool:
         """Whether 𝓛 has a gradient: no test has to be run plainly."""
         return all(term.traced for term in self.terms)

@@ -100,7 +100,7 @@ class Fit:
 
 GOALS = {
     "auto": Goal(),
-    "with restarts": Goal(restarts=2),
+    "with restarts": Goal(restarts=6),
     "with a threshold": Goal(threshold=0.3),
     "lbfgs": Goal("lbfgs"),
     "adam": Goal("adam", max_steps=40),

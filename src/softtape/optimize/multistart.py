@@ -4,21 +4,27 @@ The first half of the starts covers the box, by Latin hypercubes (McKay, Beckman
 1979). The other half are hops, as in basin hopping (Wales and Doye, 1997): the best minimum with
 one variable drawn again, which is how a minimum among exponentially many is found where the
 variables hardly interact. Of a few dozen candidates the one with the lowest loss is descended from.
+
+Where L can be had at many points at once, the starts that cover the box go their first steps
+together. Those that meet are one from then on, and those that arrive at a minimum above the lowest
+one are done; the others are descended from one after the other.
 """
 
 from __future__ import annotations  # np.random, which annotations name, is imported where used
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from softtape.optimize.base import Bounds, Floats, parameter_scale
+from softtape.optimize.together import Ends, Together, descend_together
 
 __all__ = ["Basin", "lower_elsewhere", "multistart"]
 
 _CANDIDATES = 64  # evaluations that choose a start; a descent, with its derivatives, costs as much
 _SPREAD = 3.0  # how far starts of unbounded variables lie, in sizes of the variable
+_TOGETHER = 16  # starts that go their first steps together
 _SAME = 1e-4  # in sizes of the variables: minima nearer than this are one
 
 
@@ -53,6 +59,7 @@ def multistart(
     restarts: int,
     seed: int = 0,
     threshold: float | None = None,
+    together: Callable[[Floats], Together | None] = lambda _: None,
 ) -> list[Basin]:
     """Descend from ``theta`` and from further starts; return the basins found, lowest first.
 
@@ -73,24 +80,94 @@ def multistart(
         Of the drawing: the same seed gives the same starts.
     threshold
         With a minimum at or below it, no further start is tried. None: all of them are.
+    together
+        Gives L at many points at once, as it is around the best point so far; None where that
+        cannot be had.
     """
-    draw = np.random.default_rng(seed)
-    scale = parameter_scale(theta, bounds)
-    found: list[Basin] = []
-    covering = _covering(draw, theta, bounds, scale, (restarts + 1) // 2)
-    for number in range(restarts + 1):
-        if number == 0:
-            start = theta
-        elif number % 2:
-            start = _lowest(value, next(covering))
-        else:
-            best = min(found, key=lambda basin: basin.value).theta
-            start = _lowest(value, _hops(draw, best, theta, bounds, scale))
-        minimum, reached = descend(start)
-        _settle(found, minimum, reached, start, scale)
+    search = _Search(value, descend, theta, bounds, seed, together)
+    for reached in search.descents(restarts):
         if threshold is not None and reached <= threshold:
             break
-    return sorted(found, key=lambda basin: basin.value)
+    return sorted(search.found, key=lambda basin: basin.value)
+
+
+class _Search:
+    """The basins found so far, and where to look next."""
+
+    def __init__(
+        self,
+        value: Callable[[Floats], float],
+        descend: Callable[[Floats], tuple[Floats, float]],
+        theta: Floats,
+        bounds: Bounds,
+        seed: int,
+        together: Callable[[Floats], Together | None],
+    ) -> None:
+        self.found: list[Basin] = []
+        self._value, self._descend, self._together = value, descend, together
+        self._theta, self._bounds = theta, bounds
+        self._scale = parameter_scale(theta, bounds)
+        self._draw = np.random.default_rng(seed)
+
+    def descents(self, restarts: int) -> Iterator[float]:
+        """Descend from one start after the other, and yield L where each led to."""
+        draw, theta, bounds, scale = self._draw, self._theta, self._bounds, self._scale
+        yield self._descended(Basin(theta, np.inf, 1, theta))
+        covering = _covering(draw, theta, bounds, scale, (restarts + 1) // 2)
+        while restarts > 0:
+            problem = self._together(self._best.theta)
+            count = min((restarts + 1) // 2, 1 if problem is None else _TOGETHER)
+            starts = self._lowest([next(covering) for _ in range(count)], problem)
+            ends = None
+            if problem is not None and count > 1:
+                ends = descend_together(problem, starts, bounds, scale)
+            if ends is None:
+                ends = Ends(starts, np.zeros(count), np.zeros(count, bool))
+            for point in self._survivors(ends, starts):
+                yield self._descended(point)
+            restarts -= count
+            for _ in range(min(count, restarts)):
+                best = self._best.theta
+                points = _hops(draw, best, theta, bounds, scale)
+                (start,) = self._lowest([points], self._together(best))
+                yield self._descended(Basin(start, np.inf, 1, start))
+                restarts -= 1
+
+    @property
+    def _best(self) -> Basin:
+        return min(self.found, key=lambda basin: basin.value)
+
+    def _descended(self, point: Basin) -> float:
+        minimum, reached = self._descend(point.theta)
+        _settle(self.found, replace(point, theta=minimum, value=reached), self._scale)
+        return reached
+
+    def _lowest(self, groups: Sequence[Floats], problem: Together | None) -> Floats:
+        """Return of each group of candidates the one with the lowest loss."""
+        if problem is None:
+            return np.stack([_lowest(self._value, candidates) for candidates in groups])
+        losses = problem.values(np.concatenate(groups)).reshape(len(groups), -1)
+        best = np.argmin(np.where(np.isfinite(losses), losses, np.inf), axis=1)
+        return np.stack([group[k] for group, k in zip(groups, best, strict=True)])
+
+    def _survivors(self, ends: Ends, starts: Floats) -> list[Basin]:
+        """Return the points to go on from, the lowest first.
+
+        An arrived one is a basin as it is, if it is not the lowest, or is known.
+        """
+        arrived: list[Basin] = []
+        under_way: list[Basin] = []
+        for place in np.argsort(ends.values, kind="stable"):
+            end = Basin(ends.thetas[place], float(ends.values[place]), 1, starts[place])
+            _settle(arrived if ends.arrived[place] else under_way, end, self._scale)
+        lowest = min(basin.value for basin in [*self.found, *arrived])
+        for basin in arrived:
+            known = _place_of(self.found, basin.theta, self._scale) is not None
+            if known or basin.value > lowest:
+                _settle(self.found, basin, self._scale)
+            else:
+                under_way.insert(0, basin)
+        return under_way
 
 
 def lower_elsewhere(
@@ -172,14 +249,19 @@ def _placed(quantiles: Floats, theta: Floats, bounds: Bounds, scale: Floats) -> 
     return np.clip(np.where(boxed, inside, around), bounds.lower, bounds.upper)
 
 
-def _settle(
-    found: list[Basin], minimum: Floats, value: float, start: Floats, scale: Floats
-) -> None:
+def _settle(found: list[Basin], new: Basin, scale: Floats) -> None:
     """Count a minimum for its basin, or as a new one."""
-    for place, basin in enumerate(found):
-        if np.all(np.abs(basin.theta - minimum) <= _SAME * np.maximum(scale, np.abs(minimum))):
-            lower = minimum if value < basin.value else basin.theta
-            value = min(value, basin.value)
-            found[place] = Basin(lower, value, basin.starts + 1, basin.first)
-            return
-    found.append(Basin(minimum, value, 1, start))
+    place = _place_of(found, new.theta, scale)
+    if place is None:
+        found.append(new)
+        return
+    known = found[place]
+    lower = new if new.value < known.value else known
+    found[place] = replace(lower, starts=known.starts + new.starts, first=known.first)
+
+
+def _place_of(found: Sequence[Basin], minimum: Floats, scale: Floats) -> int | None:
+    """Return which of the basins a minimum belongs to."""
+    near = _SAME * np.maximum(scale, np.abs(minimum))
+    places = (k for k, b in enumerate(found) if np.all(np.abs(b.theta - minimum) <= near))
+    return next(places, None)

@@ -28,6 +28,7 @@ __all__ = [
     "WEIGHTS",
     "CannotBatchError",
     "batch",
+    "batch_points",
     "batched_gradient",
     "batched_jacobian",
     "case_key",
@@ -70,6 +71,37 @@ def batch(graph: Graph, varying: Mapping[int, Any], cases: int, *, tile: bool = 
     """
     tape = Tape()
     tape.input(WEIGHTS, np.ones(cases))
+    return _batched(tape, graph, varying, cases, tile)
+
+
+def batch_points(graph: Graph, keys: Sequence[str], points: int) -> Graph:
+    """Return the graph of what ``graph`` computes at many points.
+
+    Parameters
+    ----------
+    graph
+        Any graph, also one that :func:`batch` made.
+    keys
+        The inputs that differ between the points. They get a leading axis over these.
+    points
+        How many points there are.
+
+    Returns
+    -------
+    Graph
+        A graph whose outputs have a leading axis over the points.
+
+    Raises
+    ------
+    CannotBatchError
+        An operation has no batching rule for what it meets here.
+    """
+    start = {graph.inputs[key]: as_numpy(graph.start[key]) for key in keys}
+    varying = {number: np.repeat(np.asarray(v)[None], points, 0) for number, v in start.items()}
+    return _batched(Tape(), graph, varying, points, False)
+
+
+def _batched(tape: Tape, graph: Graph, varying: Mapping[int, Any], cases: int, tile: bool) -> Graph:
     values: list[Any] = []
     batched: list[bool] = []
     copies: list[Any] = []
@@ -104,6 +136,8 @@ def _node(
     """Return the batched value of one node, and whether it has the case axis."""
     op, args, attrs = graph.nodes[number]
     if op == INPUT:
+        if number in varying:
+            return tape.input(attrs, varying[number]), True
         value = tape.input(attrs, as_numpy(graph.start[attrs]))
         return (with_axis(value, False, cases), True) if tile else (value, False)
     if op == CONSTANT:
