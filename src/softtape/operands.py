@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from softtape.graph import shape_of
-from softtape.ops import FUNCTIONS
+from softtape.ops import PRIMITIVES
 from softtape.refusals import UNFOLLOWED, refuse
 
 __all__ = ["ORDINARY", "Flat", "changeable", "holds_traced", "plain_operand", "stacked"]
@@ -23,7 +23,8 @@ __tracebackhide__ = True  # pytest shows the user's line instead
 ORDINARY = frozenset({float, int, bool, np.ndarray, np.float64})
 """Types of what is an operand as it is."""
 
-_STACK = FUNCTIONS[np.stack]
+_STACK = PRIMITIVES["stack"]
+_FIRST_AXIS = {"axis": 0}  # never changed, hence shared
 _np: Any = np  # for calls on traced values, of which numpy's annotations do not know
 
 
@@ -99,6 +100,10 @@ def stacked(items: Any) -> Any:
     """Return a nested list that holds traced values as one traced array."""
     if not isinstance(items, (list, tuple)):
         return items
+    traced = [hasattr(item, "_softtape_record") for item in items]
+    if traced and all(traced):
+        return items[0]._softtape_record(_STACK, items, _FIRST_AXIS)
     if not holds_traced(items):
         return np.asarray(items)
-    return _STACK([i if hasattr(i, "_softtape_record") else stacked(i) for i in items])
+    parts = [i if known else stacked(i) for i, known in zip(items, traced, strict=True)]
+    return _STACK(*parts, axis=0)

@@ -100,9 +100,11 @@ def _array(values: Any, dtype: Any = None, *, ndmin: int = 0, copy: Any = True, 
     made = stacked(values)
     if made is values and copy is True:
         made = made.copy()
-    made = made if dtype is None or made.dtype == dtype else made.astype(dtype)
-    missing = ndmin - made.ndim if ndmin else 0
-    return np.reshape(made, (1,) * missing + made.shape) if missing > 0 else made
+    if dtype is not None and made.dtype != dtype:
+        made = made.astype(dtype)
+    if not ndmin or made.ndim >= ndmin:
+        return made
+    return np.reshape(made, (1,) * (ndmin - made.ndim) + made.shape)
 
 
 def _asarray(values: Any, dtype: Any = None, **_: Any) -> Any:
@@ -224,8 +226,10 @@ def _making(
                 return linked(made, given)  # the array itself or a view of it
             if follow is not None and not shared and _concerns_us(given):
                 return follow(_current(given), *args[1:], **keywords).copy()
-        if follow is not None and any(map(_concerns_us, args)):
-            return follow(*map(_current, args), **keywords)
+        if follow is not None:
+            for given in args:
+                if _concerns_us(given):
+                    return follow(*map(_current, args), **keywords)
         made = original(*args, **keywords)
         if type(made) is not np.ndarray or made.dtype.kind not in "fc":
             return made
