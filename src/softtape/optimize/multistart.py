@@ -166,8 +166,8 @@ class _Search:
             if known or basin.value > lowest:
                 _settle(self.found, basin, self._scale)
             else:
-                under_way.insert(0, basin)
-        return under_way
+                under_way.append(basin)
+        return sorted(under_way, key=lambda basin: np.nan_to_num(basin.value, nan=np.inf))
 
 
 def lower_elsewhere(
