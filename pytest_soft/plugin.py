@@ -298,13 +298,16 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         write_reports(session, run, verdict)
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, exitstatus: pytest.ExitCode
+) -> None:
     """Print the section «soft», where there is something to say."""
     config = terminalreporter.config
     run = config.stash[RUN]
     verdict = run.verdict()
-    if verdict is None:
-        return
+    interrupted = exitstatus == pytest.ExitCode.INTERRUPTED and not terminalreporter.stats
+    if verdict is None or (interrupted and run.fit is None and not run.tests):
+        return  # Ctrl-C while tests were collected or traced: there is nothing to judge
     from pytest_soft.report.terminal import summary_lines
 
     verbosity = config.get_verbosity()

@@ -579,6 +579,15 @@ def test_keyboard_interrupt_while_the_suite_is_traced(prog):
     result = prog.apart("-p", "no:xdist", "--soft-fit")
     assert result.ret == 2
     assert prog.files() == before
+    assert "soft tests" not in result.stdout.str()
+
+
+def test_keyboard_interrupt_while_tests_are_collected(prog):
+    prog.write("test_it.py", TEST.format(GOOD) + "\n    raise KeyboardInterrupt")
+    result = prog.apart("-p", "no:xdist", "--soft-fit")
+    assert result.ret == 2
+    assert "KeyboardInterrupt" in result.stdout.str()
+    assert "0 soft tests" not in result.stdout.str()
 
 
 def test_a_real_sigint(project):
