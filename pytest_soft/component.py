@@ -422,10 +422,25 @@ class Component:
         set_values(self._groups, self.values)
 
     def without_slope(self) -> set[str]:
-        """Return the keys of the Params whose derivatives of 𝓛 are all exactly zero here."""
-        layout = self._problem.layout
+        """Return the keys of the Params that no derivative of 𝓛 sees, here or if they moved a bit.
+
+        At a minimum derivatives may all be exactly zero too, but not a little beside it.
+        """
         if not self._problem.differentiable:
             return set()
-        with np.errstate(all="ignore"):
-            _, gradient = self._problem.value_and_gradient(layout.pack(self.values))
-        return {key for key, place in layout.slices.items() if not np.any(gradient[place])}
+        layout = self._problem.layout
+        theta, bounds = layout.pack(self.values), bounds_of(self._groups, layout)
+        flat = set()
+        with np.errstate(all="ignore"), self._problem.known_paths_only():
+            _, gradient = self._problem.value_and_gradient(theta)
+            for key, place in layout.slices.items():
+                if np.any(gradient[place]):
+                    continue
+                beside, here = theta.copy(), theta[place]
+                move = _SHORT * np.maximum(np.abs(here), 1.0) * np.linspace(1.0, 2.0, here.size)
+                move[here + move > bounds.upper[place]] *= -1.0
+                beside[place] += move
+                _, slope = self._problem.value_and_gradient(bounds.project(beside))
+                if not np.any(slope[place]):
+                    flat.add(key)
+        return flat

@@ -113,7 +113,8 @@ def records(
     found: dict[str, tuple[dict[str, Any], dict[str, str], set[str]]] = {}
     for key, params in groups.items():
         if params and params[0].file is not None:
-            tests, declared, dropped = found.setdefault(params[0].file, ({}, {}, set(gone)))
+            left = {*gone, *functions}  # those it still has are added below
+            tests, declared, dropped = found.setdefault(params[0].file, ({}, {}, left))
             text = declaration(params[0])
             if text:
                 declared[params[0].name] = text
@@ -171,7 +172,8 @@ def changes_since(
 
 def _change(name: str, now: Function, then: Mapping[str, Any], *, whole: bool) -> list[Change]:
     line = now.line
-    if now.program != then.get("program"):
+    programs, before = (set(str(p).split("+")) for p in (now.program, then.get("program")))
+    if not (programs == before if whole else programs <= before):
         return [Change(name, "computes something else", now.keys, tuple(now.cases))]
     if line["cases"] == then.get("cases"):
         return []

@@ -383,7 +383,10 @@ def _stale(stale: Mapping[str, Any]) -> Iterator[str]:
     """Yield why the stored values are not those of the tests."""
     changes = sum(change["stale"] for change in stale["changes"])
     if not stale["known"]:
-        yield "nothing tells what was fitted: pytest --soft-fit keeps it in the store"
+        yield (
+            "nothing tells what was fitted: pytest --soft-fit keeps it in the store "
+            "(--soft-write=source does not)"
+        )
     elif changes:
         yield f"the fit is stale: {_count(changes, 'change')} since"
 

@@ -31,11 +31,13 @@ def staleness_lines(
     fitted
         Whether it was fitted again since.
     verbosity
-        pytest's: below 0 for nothing, since the verdict says it; above 0 for everything.
+        pytest's: below 0 for what failed the run alone; above 0 for everything.
     width
         Columns to fold prose to; None for no limit.
     """
     if verbosity < 0:
+        if not fitted and "gain" in staleness:  # that fails the run: say at least by what
+            yield from [(f"  {_told(c)}", {}) for c in staleness["changes"] if c["stale"]][:_MOST]
         return
     for text, markup in _lines(staleness, verbosity, fitted):
         for part in fold(text, width):
@@ -53,13 +55,16 @@ def _lines(staleness: Mapping[str, Any], verbosity: int, fitted: bool) -> Iterat
     for change in shown:
         label, markup = ("stale", _YELLOW) if change["stale"] else ("note", {})
         label, markup = ("changed", {}) if fitted and change["stale"] else (label, markup)
-        what = f"{change['what']} {change['how']}"
-        reached = ", ".join(p for p in change["params"] if p != change["what"])
-        yield f"{label:9}{what}" + (f" (reaches {reached})" if reached else ""), markup
+        yield f"{label:9}{_told(change)}", markup
     if len(changes) > len(shown):
         yield f"{'':9}and {len(changes) - len(shown)} more (-v shows all)", {}
     if "gain" in staleness and not staleness["current"] and staleness["known"]:
         yield from _gain_lines(staleness)
+
+
+def _told(change: Mapping[str, Any]) -> str:
+    reached = ", ".join(p for p in change["params"] if p != change["what"])
+    return f"{change['what']} {change['how']}" + (f" (reaches {reached})" if reached else "")
 
 
 def _count(n: int, noun: str) -> str:

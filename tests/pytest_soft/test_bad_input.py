@@ -695,6 +695,12 @@ def test_a_param_at_its_optimum_is_not_called_without_a_slope(prog):
         assert "no slope" not in prog.fit().stdout.str()
 
 
+def test_a_param_between_two_targets_is_not_called_without_a_slope(prog):
+    prog.write("test_it.py", two_tests("(prog.rate - 1.0) ** 2", "(prog.rate - 3.0) ** 2"))
+    for _ in range(2):  # the second fit begins where the derivative is exactly zero
+        assert "no slope" not in prog.fit().stdout.str()
+
+
 @pytest.mark.parametrize(
     "line", ["assert rate * 2 == pytest.approx(2.0)", "return rate == pytest.approx([2.0])"]
 )

@@ -348,3 +348,59 @@ def test_options_that_make_no_sense(fitted, options, told):
     result = fitted.apart(*options)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert told in " ".join(result.stderr.str().split())
+
+
+def test_a_test_that_left_a_store_is_no_part_of_it(project):
+    for name in ("one", "two"):
+        project.write(f"{name}.py", f"from softtape import Param\n{name} = Param(1.0)")
+    project.write(
+        "test_it.py",
+        """
+        from pytest_soft import soft_test
+        from one import one
+        from two import two
+
+        @soft_test
+        def test_both():
+            return (one - 3) ** 2 + (two - 2) ** 2
+
+        @soft_test
+        def test_two():
+            return (two - 2) ** 2
+        """,
+    )
+    assert project.fit().ret == 0
+    edit(project, "test_it.py", "(one - 3) ** 2 + (two - 2) ** 2", "(one - 4) ** 2")
+    assert project.fit().ret == 0
+    status, told = look(project)
+    assert status == 0, told
+
+
+def test_one_case_of_several_paths(project):
+    project.write(
+        "test_it.py",
+        """
+        import pytest
+        from pytest_soft import Param, soft_test
+
+        rate = Param(1.0)
+
+        @soft_test
+        @pytest.mark.parametrize("n", [1, 2, 3])
+        def test_it(n):
+            return (sum(rate for _ in range(n)) - n * 2) ** 2
+        """,
+    )
+    assert project.fit().ret == 0
+    status, told = look(project, "test_it.py::test_it[2]")
+    assert status == 0, told
+    edit(project, "test_it.py", "n * 2)", "n * 2) * rate")
+    status, told = look(project, "test_it.py::test_it[2]")
+    assert status == 1
+    assert "test_it.py::test_it computes something else" in told
+
+
+def test_a_quiet_run_names_what_failed_it(fitted):
+    edit(fitted, "test_it.py", "(2.0, 6.1)", "(2.0, 6.3)")
+    result = fitted.check("--soft-check=stale", "-q")
+    assert "  test_it.py::test_g has other numbers in 1 of 3 cases" in result.stdout.str()
