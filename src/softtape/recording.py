@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from softtape.errors import TraceError
+from softtape.errors import SoftError, TraceError
 from softtape.graph import CONSTANT, INPUT, Graph
 from softtape.operands import plain_operand
 from softtape.ops import PRIMITIVES
@@ -148,6 +148,8 @@ def record(
             result = function([tape.input(key, _plain(x)) for key, x in given.items()])
         graph = tape.graph(checked(result, bool(tape.guards)))
         return Recorded(graph, given | tape.around, tape.kept)
+    except SoftError:
+        raise
     except (ValueError, TypeError, AttributeError) as error:
         if isinstance(error.__cause__, TraceError):
             raise error.__cause__ from None  # numpy hides it, as Tape.__exit__ says
