@@ -404,3 +404,15 @@ def test_a_quiet_run_names_what_failed_it(fitted):
     edit(fitted, "test_it.py", "(2.0, 6.1)", "(2.0, 6.3)")
     result = fitted.check("--soft-check=stale", "-q")
     assert "  test_it.py::test_g has other numbers in 1 of 3 cases" in result.stdout.str()
+
+
+def test_the_last_failed_are_a_part_of_the_suite(fitted):
+    edit(fitted, "test_it.py", "@soft_test", "@soft_test(threshold=1e-2)")
+
+    def run(*options):
+        result = fitted.pytester.runpytest_inprocess("-p", "no:hypothesispytest", *options)
+        return result.stdout.str()
+
+    assert "1 failed, 14 passed" in run()
+    assert "gone" not in run("--lf")
+    assert "current  all is as it was fitted: 1 test" in run("--lf", "--soft-check=stale")
