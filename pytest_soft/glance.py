@@ -15,7 +15,7 @@ from pytest_soft.values import of_project
 from softtape import Param, SoftError, store
 from softtape.store import Record
 
-__all__ = ["declaration", "declared_otherwise", "glance", "whole_files"]
+__all__ = ["declaration", "declared_otherwise", "function_of", "glance", "whole_files"]
 
 _WIDTH = 4  # characters of a case in the record: softtape.fingerprint.WIDTH, which loads much
 
@@ -56,7 +56,7 @@ def glance(session: pytest.Session) -> dict[str, Any] | None:
 def _missing(
     then: Mapping[str, Mapping[str, Any]], run: Run, root: Path, whole: set[str]
 ) -> list[dict[str, Any]]:
-    now = Counter(name.partition("[")[0] for name in run.options)
+    now = Counter(map(function_of, run.options))
     found = []
     for name, line in sorted(then.items()):
         file = name.partition("::")[0]
@@ -66,6 +66,12 @@ def _missing(
         elif file in whole and now[name] < before:
             found.append(_change(name, f"has {now[name]} cases, and had {before} at the last fit"))
     return found
+
+
+def function_of(test: str) -> str:
+    """Return the id of the function that a test is a case of; a folder may have brackets too."""
+    file, colons, rest = test.partition("::")
+    return file + colons + rest.partition("[")[0]
 
 
 def _change(what: str, how: str, *params: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pytest_soft.glance import declaration, declared_otherwise
+from pytest_soft.glance import declaration, declared_otherwise, function_of
 from pytest_soft.values import Groups
 from softtape import Param
 from softtape.fingerprint import WIDTH, case_digests, structure
@@ -92,7 +92,7 @@ def fitted_functions(terms: Iterable[Term], groups: Groups) -> dict[str, Functio
             [term.paths[path].constants for term in members], [term.weight for term in members]
         )
         for term, digest in zip(members, digests, strict=True):
-            function = term.name.partition("[")[0]
+            function = function_of(term.name)
             programs.setdefault(function, set()).add(program)
             cases.setdefault(function, {})[term.name] = digest
             keys.setdefault(function, set()).update(term.starts)

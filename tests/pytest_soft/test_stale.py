@@ -294,6 +294,15 @@ def test_the_plain_values_are_checked(fitted):
     assert fitted.files() == before
 
 
+def test_a_folder_with_brackets(project):
+    project.write("a[1]/prog.py", PROGRAM)
+    project.write("a[1]/test_it.py", TESTS)
+    assert project.fit().ret == 0
+    tests = json.loads((project.path / "a[1]" / "prog.soft.json").read_text())["tests"]
+    assert list(tests) == ["a[1]/test_it.py::test_f", "a[1]/test_it.py::test_g"]
+    assert look(project)[0] == 0
+
+
 # ---- what a plain check sees
 
 
