@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -237,14 +236,23 @@ TESTS = """
         return np.sum(np.cosh(f(x) - np.arange(20) / 20 * x) - 1)
 """
 CONFTEST = """
-    import time
+    import os
+    import signal
     from pytest_soft import journal
 
     journal.EVERY = journal._PATIENCE = 0.0
+    how, steps = map(int, os.environ.get("CUT", "0 0").split())
+    if steps:  # a shell's background jobs ignore Ctrl-C
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    heard = 0
 
     def pytest_soft_step(progress):
-        open("steps", "a").write(f"{progress.step} {progress.value!r}\\n")
-        time.sleep(0.002)
+        global heard
+        heard += 1
+        with open("steps", "a") as file:
+            file.write(f"{progress.step} {progress.value!r}\\n")
+        if heard == steps:
+            os.kill(os.getpid(), how)
 """
 OPTIONS = ["--soft-optimizer=gradient-descent", "--soft-max-steps=50", "-p", "no:hypothesispytest"]
 
@@ -264,27 +272,18 @@ def long(project):
 
 
 def cut(project, how, at, *options):
-    """Fit, and send a signal some time after the given step."""
-    before = len(project.steps())
+    """Fit, in a process that gets a signal at the given step that it hears of."""
     command = [sys.executable, "-m", "pytest", "--soft-fit", *OPTIONS, *options]
-    with subprocess.Popen(
+    done = subprocess.run(
         command,
         cwd=project.path,
+        env={**os.environ, "CUT": f"{int(how)} {at}"},
         stdout=subprocess.PIPE,
         text=True,
-        preexec_fn=_heed_interrupts,
-    ) as process:
-        deadline = time.monotonic() + 30
-        while len(project.steps()) - before < at and time.monotonic() < deadline:
-            time.sleep(0.001)
-        process.send_signal(how)
-        output, _ = process.communicate(timeout=30)
-    return process.returncode, output
-
-
-def _heed_interrupts():
-    """A shell's background jobs ignore Ctrl-C, and so would their children."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+        timeout=60,
+        check=False,
+    )
+    return done.returncode, done.stdout
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
