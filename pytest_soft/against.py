@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 import pytest
 
+from pytest_soft.collect import function_of
 from softtape.errors import SoftError
 from softtape.graph import Graph
 from softtape.terms import Term
@@ -73,7 +74,7 @@ def against(
     functions: dict[str, list[Term]] = {}
     for term in terms:
         if term.traced and term.name in inputs:
-            functions.setdefault(term.name.partition("[")[0], []).append(term)
+            functions.setdefault(function_of(term.name), []).append(term)
     found = []
     for function, cases in functions.items():
         points = _points(cases, values, inputs)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pytest_soft.coverage import Blame
-from pytest_soft.reach import Part, parts_of
+from pytest_soft.reach import LARGEST, MOST_ELEMENTS, Part, parts_of
 from pytest_soft.verdict import TestLoss, most_allowed
 from softtape.objective import Objective, ShapeOfProblemChanged, Term
 from softtape.optimize.base import parameter_scale
@@ -23,8 +23,6 @@ __all__ = ["Above", "above_limits", "blame"]
 Floats: TypeAlias = NDArray[np.float64]
 
 _MOST = 3  # of each kind
-_LARGEST = 20_000_000  # elements of a Jacobian
-_MOST_ELEMENTS = 500
 _HALVINGS = 12
 _WORTH = 1e-6  # part of a loss: what changes it by less, does not change it
 
@@ -185,9 +183,9 @@ def _step(part: Part, failing: Sequence[Term]) -> tuple[Floats, float] | None:
 def _direction(problem: Objective, part: Part, loss: float) -> Floats:
     size = parameter_scale(part.theta, part.bounds)
     n = part.theta.size
-    if problem.has_residuals and n <= _MOST_ELEMENTS:
+    if problem.has_residuals and n <= MOST_ELEMENTS:
         residuals, jacobian = problem.residuals_and_jacobian(part.theta)
-        if jacobian.size <= _LARGEST and np.all(np.isfinite(jacobian)):
+        if jacobian.size <= LARGEST and np.all(np.isfinite(jacobian)):
             free = part.bounds.free(part.theta, jacobian.T @ residuals)
             scaled = jacobian * np.where(free, size, 0.0)
             return np.asarray(np.linalg.lstsq(scaled, -residuals, rcond=1e-8)[0] * size)

@@ -17,6 +17,7 @@ __all__ = [
     "MARK",
     "Options",
     "called_by_others",
+    "function_of",
     "may_assert",
     "options_of",
     "read_options",
@@ -226,3 +227,9 @@ def _asserts(code: CodeType) -> bool:
     return any(name.startswith(_ASSERTING) for name in names) or any(
         op in _LOADS_ERROR for op in code.co_code[::2]
     )
+
+
+def function_of(test: str) -> str:
+    """Return the id of the function that a test is a case of; a folder may have brackets too."""
+    file, colons, rest = test.partition("::")
+    return file + colons + rest.partition("[")[0]

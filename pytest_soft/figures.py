@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from pytest_soft.collect import function_of
 from softtape.objective import Objective
 from softtape.optimize import Bounds
 from softtape.statistics.uncertainty import estimate
@@ -110,7 +111,7 @@ def by_function(
         return {"functions": [], "sensitivity": None}
     sums: dict[str, list[float]] = {}
     for name, row in zip(tests, sensitivity, strict=False):  # the last may have no residual
-        function = name.partition("[")[0]
+        function = function_of(name)
         before = sums.get(function, [0.0] * len(row))
         sums[function] = [a + b for a, b in zip(before, row, strict=True)]
     return {"functions": list(sums), "sensitivity": list(sums.values())}

@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pytest_soft.collect import function_of
 from pytest_soft.run import RUN, Run
 from pytest_soft.values import of_project
 from softtape import Param, SoftError, store
 from softtape.store import Record
 
-__all__ = ["declaration", "declared_otherwise", "function_of", "glance", "whole_files"]
-
-_WIDTH = 4  # characters of a case in the record: softtape.fingerprint.WIDTH, which loads much
+__all__ = ["declaration", "declared_otherwise", "glance", "whole_files"]
 
 
 def glance(session: pytest.Session) -> dict[str, Any] | None:
@@ -60,18 +59,12 @@ def _missing(
     found = []
     for name, line in sorted(then.items()):
         file = name.partition("::")[0]
-        before = len(str(line.get("cases", ""))) // _WIDTH
+        before = len(str(line.get("cases", ""))) // store.CASE_WIDTH
         if not now[name] and (file in whole or not (root / file).exists()):
             found.append(_change(name, "was part of the last fit, and is gone"))
         elif file in whole and now[name] < before:
             found.append(_change(name, f"has {now[name]} cases, and had {before} at the last fit"))
     return found
-
-
-def function_of(test: str) -> str:
-    """Return the id of the function that a test is a case of; a folder may have brackets too."""
-    file, colons, rest = test.partition("::")
-    return file + colons + rest.partition("[")[0]
 
 
 def _change(what: str, how: str, *params: str) -> dict[str, Any]:

@@ -26,12 +26,12 @@ from softtape.optimize import Bounds
 from softtape.optimize.base import parameter_scale
 from softtape.statistics.uncertainty import estimate
 
-__all__ = ["Part", "losses_at", "parts_of", "reach"]
+__all__ = ["LARGEST", "MOST_ELEMENTS", "Part", "losses_at", "parts_of", "reach"]
 
 Floats: TypeAlias = NDArray[np.float64]
 
-_LARGEST = 20_000_000  # elements of a Jacobian, or of a table of tests by elements
-_MOST_ELEMENTS = 500  # that are looked at one by one
+LARGEST = 20_000_000  # elements of a Jacobian, or of a table of tests by elements
+MOST_ELEMENTS = 500  # that are looked at one by one
 _NOTHING = 1e-12  # part of the steepest derivative below which one is but rounding
 _STEP = 1e-6  # of the size of a Param
 _ROUNDING = 16 * float(np.finfo(np.float64).eps)  # of a loss: below, it did not change
@@ -162,10 +162,10 @@ def _measured(part: Part, absolute: bool) -> _Known:
 
 def _by_residuals(problem: Objective, part: Part, absolute: bool) -> _Known | None:
     n, slices = part.theta.size, part.layout.slices
-    if n > _MOST_ELEMENTS or len(part.terms) * n > _LARGEST:
+    if n > MOST_ELEMENTS or len(part.terms) * n > LARGEST:
         return None
     residuals, jacobian = problem.residuals_and_jacobian(part.theta)
-    if jacobian.size > _LARGEST or not np.all(np.isfinite(jacobian)):
+    if jacobian.size > LARGEST or not np.all(np.isfinite(jacobian)):
         return None
     jacobian[np.abs(jacobian) <= _NOTHING * np.max(np.abs(jacobian), axis=0, initial=0.0)] = 0.0
     held = (part.theta <= part.bounds.lower) | (part.theta >= part.bounds.upper)
@@ -179,7 +179,7 @@ def _by_steps(problem: Objective, part: Part) -> _Known:
     """Compare losses a small step to each side, for each element, or each Param of many."""
     slices, n = part.layout.slices, part.theta.size
     size = parameter_scale(part.theta, part.bounds)
-    single = n <= _MOST_ELEMENTS and len(part.terms) * n <= _LARGEST
+    single = n <= MOST_ELEMENTS and len(part.terms) * n <= LARGEST
     if single:
         directions, columns = list(np.diag(size)), slices
     else:  # all elements of a Param at once, to sides that do not make up for each other

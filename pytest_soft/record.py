@@ -7,11 +7,12 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pytest_soft.glance import declaration, declared_otherwise, function_of
+from pytest_soft.collect import function_of
+from pytest_soft.glance import declaration, declared_otherwise
 from pytest_soft.values import Groups
 from softtape import Param
-from softtape.fingerprint import WIDTH, case_digests, structure
-from softtape.store import Record
+from softtape.fingerprint import case_digests, structure
+from softtape.store import CASE_WIDTH, Record
 from softtape.terms import Term
 
 __all__ = ["Change", "Function", "changes_since", "fitted_functions", "records"]
@@ -57,6 +58,8 @@ class Change(NamedTuple):
         Ids of the tests that are concerned, those to be traced for another look.
     stale
         Whether that matters to the fit: a new name does not.
+    former
+        The name that the test function had at the fit, if it is another one now.
     """
 
     what: str
@@ -64,6 +67,7 @@ class Change(NamedTuple):
     keys: frozenset[str]
     tests: tuple[str, ...] = ()
     stale: bool = True
+    former: str | None = None
 
 
 def fitted_functions(terms: Iterable[Term], groups: Groups) -> dict[str, Function]:
@@ -158,7 +162,7 @@ def changes_since(
         old = next((n for n, line in missing.items() if line == function.line), None)
         if old is not None:
             del missing[old]
-            changes.append(Change(name, f"was {old}", function.keys, stale=False))
+            changes.append(Change(name, f"was {old}", function.keys, stale=False, former=old))
         else:
             changes.append(
                 Change(name, "was not part of the last fit", function.keys, tuple(function.cases))
@@ -178,7 +182,7 @@ def _change(name: str, now: Function, then: Mapping[str, Any], *, whole: bool) -
     if line["cases"] == then.get("cases"):
         return []
     text = str(then.get("cases", ""))
-    left = Counter(text[place : place + WIDTH] for place in range(0, len(text), WIDTH))
+    left = Counter(text[place : place + CASE_WIDTH] for place in range(0, len(text), CASE_WIDTH))
     other = []
     for case, digest in now.cases.items():
         if left[digest]:

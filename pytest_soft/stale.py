@@ -56,7 +56,7 @@ class Since:
     @property
     def gone(self) -> set[str]:
         """Names of functions that are in the record, and no longer among the tests."""
-        renamed = {c.how.removeprefix("was ") for c in self.changes if not c.stale}
+        renamed = {change.former for change in self.changes if change.former is not None}
         return renamed | {c.what for c in self.changes if c.what not in self.functions}
 
     def records(

@@ -20,10 +20,7 @@ from softtape.graph import Graph
 from softtape.ops import BY_CODE
 from softtape.store import rounded_to_bits
 
-__all__ = ["WIDTH", "case_digests", "structure"]
-
-WIDTH = 4
-"""Characters of the digest of a case: 24 bits, to find one among thousands, not to prove it."""
+__all__ = ["case_digests", "structure"]
 
 _ORDINARY = {float, int, np.float64, np.int64}
 _BITS = {"f4": 12, "c8": 12}  # as describe_start of the store has it; else 30

@@ -41,6 +41,7 @@ if sys.platform != "win32":
     import fcntl
 
 __all__ = [
+    "CASE_WIDTH",
     "Entry",
     "Record",
     "describe_start",
@@ -54,6 +55,9 @@ __all__ = [
     "rounded_to_bits",
     "update",
 ]
+
+CASE_WIDTH = 4
+"""Characters of the digest of a case: 24 bits, to find one among thousands, not to prove it."""
 
 _PATIENCE = 5.0  # seconds to wait for another process that writes
 _DIGEST_BITS = {"float64": 30, "float32": 12}  # of 53 and 24: far above last-bit differences

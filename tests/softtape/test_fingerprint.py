@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from softtape import Param
-from softtape.fingerprint import WIDTH, case_digests, structure
+from softtape.fingerprint import case_digests, structure
+from softtape.store import CASE_WIDTH
 from softtape.tape import Tape
 from softtape.terms import Term
 
@@ -113,7 +114,7 @@ def test_complex_texts_and_flags():
     cases = [(1 + 2j,), (1 - 2j,), ("a",), ("b",), (True,), (False,), (None,)]
     found = [case_digests([case], [1.0])[0] for case in cases]
     assert len(set(found)) == len(cases)
-    assert {len(digest) for digest in found} == {WIDTH}
+    assert {len(digest) for digest in found} == {CASE_WIDTH}
 
 
 @given(st.lists(st.tuples(st.floats(-1e6, 1e6), st.integers(-9, 9)), min_size=1, max_size=8))
