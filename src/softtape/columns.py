@@ -8,6 +8,7 @@ millions of operations is looked through at once.
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias, overload
@@ -64,7 +65,17 @@ class Recording(Sequence[Node]):
         than two, by value number.
     """
 
-    __slots__ = ("_columns", "_nodes", "_places", "constants", "keys", "others", "rows")
+    __slots__ = (
+        "_columns",
+        "_digest",
+        "_nodes",
+        "_places",
+        "_used",
+        "constants",
+        "keys",
+        "others",
+        "rows",
+    )
 
     def __init__(
         self,
@@ -81,6 +92,8 @@ class Recording(Sequence[Node]):
         self._columns: Columns | None = None
         self._nodes: tuple[Node, ...] | None = None
         self._places: NDArray[np.intp] | None = None
+        self._used: list[int] | None = None
+        self._digest: bytes | None = None
 
     @classmethod
     def of(cls, nodes: Sequence[Node]) -> Recording:
@@ -105,6 +118,27 @@ class Recording(Sequence[Node]):
             self._places = np.flatnonzero(self.columns.codes < IS_INPUT)
         return self._places
 
+    @property
+    def used(self) -> list[int]:
+        """The codes that occur, ascending: of operations, and of kinds of leaves."""
+        if self._used is None:
+            counts = np.bincount(self.columns.codes - OTHER)  # np.unique imports np.ma
+            self._used = (np.flatnonzero(counts) + OTHER).tolist()
+        return self._used
+
+    @property
+    def digest(self) -> bytes:
+        """A digest of the rows, in which ordinary numbers are alike whatever their type."""
+        if self._digest is None:
+            codes, left, right = self.columns
+            if INT in self.used or NUMPY_FLOAT in self.used:
+                codes = np.where((codes == INT) | (codes == NUMPY_FLOAT), FLOAT, codes)
+            made = hashlib.sha256(usedforsecurity=False)  # the fastest where processors help
+            for column in (codes, left, right):
+                made.update(column.astype(np.int32, copy=False).data)
+            self._digest = made.digest()
+        return self._digest
+
     def unusual(self) -> list[Any]:
         """Return the constants whose code does not tell their type: they may be arrays."""
         if isinstance(self.rows, tuple):
@@ -113,10 +147,9 @@ class Recording(Sequence[Node]):
                 return []
             flags = [code == OTHER for code in codes if code < IS_INPUT]
         else:
-            other = self.columns.codes[self.constant_numbers] == OTHER
-            if not other.any():
+            if OTHER not in self.used:
                 return []
-            flags = other.tolist()
+            flags = (self.columns.codes[self.constant_numbers] == OTHER).tolist()
         return list(itertools.compress(self.constants, flags))
 
     # ---- as a sequence of nodes
@@ -152,7 +185,7 @@ class Recording(Sequence[Node]):
         codes, lefts, rights = self.columns
         code, left, right = codes.item(number), lefts.item(number), rights.item(number)
         if code < IS_INPUT:
-            place = int(np.searchsorted(self.constant_numbers, number))
+            place = int(self.constant_numbers.searchsorted(number))
             return CONSTANT, (), self.constants[place]
         if code == IS_INPUT:
             return INPUT, (), self.keys[int(np.sum(self.columns.codes[:number] == IS_INPUT))]
@@ -184,28 +217,32 @@ class Recording(Sequence[Node]):
         """Return the same operations on other constants."""
         made = Recording(self.rows, constants, self.keys, self.others)
         made._columns, made._places = self._columns, self._places
+        made._used, made._digest = self._used, self._digest
         return made
 
     def extended(self, nodes: Iterable[Node]) -> Recording:
         """Return these nodes and then some more."""
         constants, keys, others = [*self.constants], [*self.keys], {**self.others}
-        rows: list[tuple[int, int, int]] = []
+        added: list[tuple[int, int, int]] = []
         for number, (op, args, attrs) in enumerate(nodes, start=len(self)):
             if op == INPUT:
                 keys.append(attrs)
-                rows.append((IS_INPUT, NONE, NONE))
+                added.append((IS_INPUT, NONE, NONE))
             elif op == CONSTANT:
                 constants.append(attrs)
-                rows.append((NUMBERS.get(type(attrs), OTHER), NONE, NONE))
+                added.append((NUMBERS.get(type(attrs), OTHER), NONE, NONE))
             elif attrs or len(args) not in (1, 2):
                 others[number] = (args, attrs)
-                rows.append((PRIMITIVES[op].code, NONE, NONE))
+                added.append((PRIMITIVES[op].code, NONE, NONE))
             else:
-                rows.append((PRIMITIVES[op].code, args[0], args[1] if len(args) > 1 else NONE))
-        table = np.array(rows, np.int32).reshape(-1, 3)
-        return Recording(
-            np.concatenate([np.stack(self.columns, axis=1), table]), constants, keys, others
-        )
+                added.append((PRIMITIVES[op].code, args[0], args[1] if len(args) > 1 else NONE))
+        rows = np.empty((len(self) + len(added), 3), np.int32)
+        rows[: len(self)] = np.reshape(self.rows, (-1, 3))
+        if added:
+            rows[len(self) :] = added
+        made = Recording(rows, constants, keys, others)
+        made._used = sorted({*self.used, *(code for code, _, _ in added)})
+        return made
 
     def selected(
         self, keep: NDArray[np.bool_], same: NDArray[np.int32] | None = None

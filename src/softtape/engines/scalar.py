@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from softtape.columns import IS_INPUT, NONE, OTHER, Recording
+from softtape.columns import NONE, OTHER, Recording
 from softtape.graph import Graph
 from softtape.ops import BY_CODE
 
@@ -57,20 +57,18 @@ class ScalarLayout:
     expected: NDArray[np.float64]
 
 
-_TABLE = np.array([CODES.get(primitive.name, -1) for primitive in BY_CODE], np.int16)
-_KNOWN_CODES = np.concatenate([np.ones(-OTHER, bool), _TABLE > 0])  # leaves first
+# by code of a recording, leaves first
+_TABLE = np.array([0] * -OTHER + [CODES.get(p.name, -1) for p in BY_CODE], np.int16)
+_SUITED = frozenset((np.flatnonzero(_TABLE >= 0) + OTHER).tolist())
 
 
 def suits(graph: Graph) -> bool:
     """Whether every node is a number, and every operation one the interpreter knows."""
     nodes = Recording.of(graph.nodes)
-    codes = nodes.columns.codes
-    if np.max(codes, initial=0) >= _TABLE.size:
-        return False  # operations of a library, registered later
     return (
         not any(map(np.shape, graph.start.values()))
         and not nodes.others
-        and bool(_KNOWN_CODES[codes - OTHER].all())
+        and _SUITED.issuperset(nodes.used)
         and all(isinstance(c, _NUMBER) for c in nodes.unusual())
     )
 
@@ -85,9 +83,9 @@ def scalar_layout(graph: Graph) -> ScalarLayout:
     values = np.zeros(len(nodes))
     values[nodes.constant_numbers] = np.fromiter(nodes.constants, float, len(nodes.constants))
     return ScalarLayout(
-        codes=np.where(codes > IS_INPUT, _TABLE[np.maximum(codes, 0)], np.int16(0)),
-        left=np.where(left == NONE, np.int32(0), left),
-        right=np.where(right == NONE, np.where(left == NONE, np.int32(0), left), right),
+        codes=_TABLE.take(codes.astype(np.intp) - OTHER),
+        left=(first := np.maximum(left, 0)),
+        right=np.where(right == NONE, first, right),
         values=values,
         inputs=graph.inputs,
         outputs=np.array(graph.outputs, np.int64),

@@ -50,13 +50,7 @@ def pruned(graph: Graph) -> tuple[Graph, NDArray[np.bool_]]:
 
 def _repeated(nodes: Recording) -> NDArray[np.int32] | None:
     """Return for each node the first that is equal to it; None where no two are."""
-    codes, left, right = nodes.columns
-    plain = (codes > IS_INPUT) & (left != NONE)
-    # two that are equal begin with two that have the same operands: mostly there are none
-    keys = (left[plain].astype(np.int64) << 36) | (right[plain].astype(np.int64) + 1 << 10)
-    keys = np.sort(keys | codes[plain])
-    twins = bool(np.any(keys[1:] == keys[:-1]))
-    if (not twins and len(nodes.others) < 2) or len(nodes) > _MOST_COMPARED:
+    if len(nodes) > _MOST_COMPARED or not (_twins(nodes) or len(nodes.others) > 1):
         return None
     first: list[int] = []
     known: dict[Hashable, int] = {}
@@ -66,8 +60,34 @@ def _repeated(nodes: Recording) -> NDArray[np.int32] | None:
         else:
             key = _key(op, tuple([first[a] for a in args]), attrs)
             first.append(known.setdefault(key, number))
-    leaves = int(np.count_nonzero(codes <= IS_INPUT))
+    leaves = int(np.count_nonzero(nodes.columns.codes <= IS_INPUT))
     return np.array(first, np.int32) if len(known) < len(first) - leaves else None
+
+
+def _twins(nodes: Recording) -> bool:
+    """Tell whether two operations have the same operands: mostly none have.
+
+    That is where two that are equal begin.
+    """
+    codes, left, right = nodes.columns
+    # all in 32 bits, which a few may share by chance: these are compared
+    mixed = left.view(np.uint32) * _MIX[0]
+    mixed += right.view(np.uint32) * _MIX[1]
+    mixed += codes.view(np.uint32)
+    mixed *= _MIX[2]
+    plain = left != NONE
+    mixed = mixed[plain]
+    ordered = np.sort(mixed)
+    shared = ordered[1:][ordered[1:] == ordered[:-1]]
+    if not shared.size:
+        return False
+    places = np.searchsorted(shared, mixed)
+    some = shared[np.minimum(places, shared.size - 1)] == mixed
+    rows = np.stack(nodes.columns, axis=1)[plain][some]
+    return len({*map(tuple, rows.tolist())}) < len(rows)
+
+
+_MIX = np.array([0x9E3779B1, 0x85EBCA6B, 0xC2B2AE35], np.uint32)  # odd, without a pattern
 
 
 def _alive(
@@ -81,11 +101,15 @@ def _alive(
     else:
         others = {k: list(args) for k, (args, _) in nodes.others.items()}
     used = [left, right, roots, np.array([a for args in others.values() for a in args], np.int32)]
-    uses = np.bincount(np.concatenate(used) + 1, minlength=len(nodes) + 1)[1:]
-    alive = np.ones(len(nodes), bool)
-    dead = np.flatnonzero((uses == 0) & (codes != IS_INPUT)).tolist()
-    if not dead:
+    seen = np.zeros(len(nodes) + 1, bool)  # the last is where NONE leads to
+    for numbers in used:
+        seen[numbers.astype(np.intp)] = True  # indexing by other integers takes twice as long
+    alive: NDArray[np.bool_] = seen[:-1] | (codes == IS_INPUT)
+    if alive.all():
         return alive
+    dead = np.flatnonzero(~alive).tolist()
+    uses = np.bincount(np.concatenate(used) + 1, minlength=len(nodes) + 1)[1:]
+    alive[:] = True
     # what only dead code uses is dead; the work is as much as there is dead code
     count = uses.tolist()
     while dead:

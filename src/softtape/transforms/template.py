@@ -16,7 +16,7 @@ from weakref import WeakValueDictionary
 
 import numpy as np
 
-from softtape.columns import FLOAT, IS_INPUT, OTHER, Recording
+from softtape.columns import FLOAT, OTHER, Recording
 from softtape.graph import Graph
 from softtape.transforms.residuals import Needs, residual_form
 from softtape.transforms.simplify import pruned
@@ -34,22 +34,25 @@ def signature(graph: Graph) -> bytes:
         the inputs, and the types and shapes of the constants.
     """
     nodes = Recording.of(graph.nodes)
-    codes, left, right = nodes.columns
     kinds = [kind_of(c) for c in nodes.unusual()]
-    codes = np.where((codes < IS_INPUT) & (codes != OTHER), FLOAT, codes)
-    places = nodes.constant_numbers[codes[nodes.constant_numbers] == OTHER]
-    codes[places[[kind == "f" for kind in kinds]]] = FLOAT
-    digest = hashlib.blake2b(digest_size=16)
-    for column in (codes, left, right):
-        digest.update(column.tobytes())
     others = [
         (number, args, None if attrs is None else sorted(attrs.items()))
         for number, (args, attrs) in nodes.others.items()
     ]
     guards = [(number, _static(expected)) for number, expected in graph.guards]
     unusual = [kind for kind in kinds if kind != "f"]
-    digest.update(repr((unusual, others, guards, list(graph.outputs), [*nodes.keys])).encode())
-    return digest.digest()
+    rows = (nodes if len(unusual) == len(kinds) else _plainly(nodes, kinds)).digest
+    parts = rows, unusual, others, guards, list(graph.outputs), [*nodes.keys]
+    return hashlib.blake2b(repr(parts).encode(), digest_size=16).digest()
+
+
+def _plainly(nodes: Recording, kinds: Sequence[Hashable]) -> Recording:
+    """Return nodes whose codes tell that constants of the kind of ordinary numbers are these."""
+    codes, left, right = nodes.columns
+    places = nodes.constant_numbers[codes[nodes.constant_numbers] == OTHER]
+    codes = codes.copy()
+    codes[places[[kind == "f" for kind in kinds]]] = FLOAT
+    return Recording(np.stack([codes, left, right], axis=1), nodes.constants, nodes.keys, {})
 
 
 def kind_of(value: Any) -> Hashable:
@@ -151,9 +154,7 @@ def template_of(graph: Graph) -> Template:
 def _key(graph: Graph) -> Hashable:
     """Return what decides how a recording is pruned, and what is left: no value of a constant."""
     nodes = Recording.of(graph.nodes)
-    rows: Any = nodes.rows
-    if isinstance(rows, np.ndarray):
-        rows = hashlib.blake2b(rows.tobytes(), digest_size=16).digest()
+    rows: Any = nodes.rows if isinstance(nodes.rows, tuple) else nodes.digest
     guards: Any = graph.guards
     if guards:
         guards = tuple([(number, _static(expected)) for number, expected in guards])
