@@ -66,6 +66,22 @@ def test_other_constants_and_more_nodes_leave_the_first_as_it_was(recording: Rec
     assert list(recording) == NODES
 
 
+def test_which_codes_occur_is_known_of_nodes_that_are_added_too(recording: Recording) -> None:
+    more: list[Node] = [(CONSTANT, (), np.ones(2)), ("exp", (10,), None)]
+    longer = recording.extended(more)
+    assert longer.used == Recording.of([*NODES, *more]).used
+    assert longer.used == sorted(set(longer.columns.codes.tolist()))
+
+
+def test_a_digest_tells_rows_apart_but_not_the_types_of_ordinary_numbers() -> None:
+    def digest(value: Any, left: int = 1) -> bytes:
+        nodes: list[Node] = [(INPUT, (), "x"), (CONSTANT, (), value), ("add", (left, 0), None)]
+        return Recording.of(nodes).digest
+
+    assert len({digest(value) for value in (2.0, 3, np.float64(4.0))}) == 1
+    assert len({digest(2.0), digest(True), digest(2.0, left=0)}) == 3
+
+
 def test_selected_nodes_refer_to_each_other_by_their_new_numbers(recording: Recording) -> None:
     keep = np.ones(len(NODES), bool)
     keep[[8, 2, 1]] = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ from softtape.engines import Program
 from softtape.graph import Graph
 from softtape.tape import Tape
 from softtape.transforms import jacobian, simplify, value_and_gradient
+from softtape.transforms.simplify import prune
 
 
 def record(program: Callable[..., Any], **inputs: Any) -> Graph:
@@ -62,6 +64,23 @@ def test_values_are_kept_to_the_bit(transform: Callable[[Graph], Graph]) -> None
 def test_repeated_expressions_are_computed_once() -> None:
     graph = record(lambda x: np.sin(x) * np.sin(x) + np.sum(np.ones(3) * np.sin(x)), x=0.5)
     assert operations(simplify(graph)).count("sin") == 1
+
+
+@pytest.mark.parametrize("mix", [[1, 0, 1], [0, 0, 0]])
+def test_operations_that_only_look_alike_stay(mix: list[int], monkeypatch: Any) -> None:
+    module = sys.modules["softtape.transforms.simplify"]
+    monkeypatch.setattr(module, "_MIX", np.array(mix, np.uint32))
+
+    def different(x: Any, y: Any) -> Any:
+        return x * y + x / y + np.sin(x) + np.cos(y) + (x - y) * (y - x)
+
+    def twice(x: Any, y: Any) -> Any:
+        return different(x, y) + x / y
+
+    inputs = {"x": np.float64(0.5), "y": np.float64(0.25)}
+    graph = record(different, **inputs)
+    assert len(prune(graph)) == len(graph)
+    assert len(prune(record(twice, **inputs))) == len(graph) + 1
 
 
 def test_equal_arrays_and_numbers_are_stored_once_but_no_others() -> None:
