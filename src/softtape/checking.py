@@ -55,7 +55,11 @@ def check_grads(
     """
     args = tuple(args)
     if order < 1 or not modes or not set(modes) <= set(_MODES):
-        refuse_derivative("check_grads", f"order={order!r}, modes={modes!r} checks nothing known")
+        refuse_derivative(
+            "check_grads",
+            f"order={order!r}, modes={modes!r} checks nothing known. Give an order from 1, and "
+            "modes of 'fwd' and 'rev'",
+        )
     _check(f, args, order, modes, f"{name_of(f)}: ", (rtol, atol))
 
 

@@ -23,7 +23,7 @@ from softtape.containers import Structure, flatten
 from softtape.errors import DerivativeError, TraceError
 from softtape.functional import is_float, name_of, vjp
 from softtape.graph import shape_of
-from softtape.location import user_location
+from softtape.location import Location, user_location
 from softtape.ops.complex import is_complex
 from softtape.ops.registry import Kind
 from softtape.ops.registry import primitive as register
@@ -321,6 +321,12 @@ _MISSING = {
 }
 
 
+def _written(function: Rule) -> str:
+    """Return where a function of the user's is written, for messages; nothing if not in Python."""
+    code = getattr(getattr(function, "function", function), "__code__", None)
+    return "" if code is None else f" ({Location(code.co_filename, code.co_firstlineno, '')})"
+
+
 def _refuse(custom: Custom, message: str) -> NoReturn:
     raise DerivativeError(f"{user_location()}\n{custom!r}: {message}.")
 
@@ -378,7 +384,11 @@ class _Call:
         if self.returned is None:
             self.returned, self.shapes = returned, shapes
         elif (returned, shapes) != (self.returned, self.shapes):
-            raise ValueError(f"{self.custom!r} returned {shapes}, where before {self.shapes}")
+            raise ValueError(
+                f"{self.custom!r}{_written(self.custom.function)} returned {shapes}, where before "
+                f"{self.shapes}: what is recorded once keeps its shape. Pad what it returns to "
+                "one shape"
+            )
         return joined(leaves, before)
 
     def vjp(self, g: Any, y: Any, flat: Any) -> Any:
@@ -396,7 +406,11 @@ class _Call:
         if len(args) == 1 and not (isinstance(made, (tuple, list)) and len(made) == 1):
             made = (made,)
         if not isinstance(made, (tuple, list)) or len(made) != len(args):
-            _refuse(self.custom, f"its vjp rule must return {len(args)} cotangents, not {made!r}")
+            _refuse(
+                self.custom,
+                f"its vjp rule{_written(rule)} must return {len(args)} cotangents, one for each "
+                f"positional argument (None where none flows), not {made!r}",
+            )
         leaves: list[Any] = []
         for i, (part, built) in enumerate(zip(made, self.structure.parts[0].parts, strict=True)):
             leaves += self._checked(part, built, "vjp", f"the cotangent of argument {i}")
@@ -434,11 +448,17 @@ class _Call:
         try:
             return list(built.leaves_of(part))
         except ValueError as error:
-            _refuse(self.custom, f"its {rule} rule returned {what} in another structure: {error}")
+            written = _written(getattr(self.custom, f"{rule}_rule"))
+            _refuse(
+                self.custom,
+                f"its {rule} rule{written} returned {what} in another structure: {error}. Return "
+                "it built alike, None where nothing flows",
+            )
 
     def _joined(self, leaves: list[Any], likes: Sequence[Like], of: Any, rule: str) -> Any:
         """Join what a rule returned, for an operand or result joined to ``of``."""
         before = shape_of(of)[:-1]
+        said = f"its {rule} rule{_written(getattr(self.custom, f'{rule}_rule'))} returned"
         filled = []
         for leaf, each in zip(leaves, likes, strict=True):
             if each is None:
@@ -446,10 +466,13 @@ class _Call:
             shape = (*before, *each[0])
             leaf = np.zeros(shape) if leaf is None else leaf
             if not is_float(leaf) and np.asarray(leaf).dtype.kind not in "biu":
-                _refuse(self.custom, f"its {rule} rule returned {leaf!r}, not real numbers")
+                _refuse(self.custom, f"{said} {leaf!r}, not real numbers. Return floats, or None")
             if shape_of(leaf) != shape:
-                given = shape_of(leaf)
-                _refuse(self.custom, f"its {rule} rule returned shape {given} instead of {shape}")
+                _refuse(
+                    self.custom,
+                    f"{said} shape {shape_of(leaf)} instead of {shape}, that of what it belongs "
+                    "to. Sum it over axes of broadcasting, or write g * np.ones(...)",
+                )
             filled.append(leaf)
         return joined(filled, before)
 
@@ -472,7 +495,11 @@ def _transposed(linear: Callable[[Any], Any], at: Any, cotangent: Any) -> Any:
 def _as_float(custom: Custom, leaf: Any, path: str) -> Any:
     made = np.asarray(leaf)
     if made.dtype.kind not in "biu":
-        _refuse(custom, f"it returned {leaf!r}{path and f' at {path}'}, not real numbers")
+        _refuse(
+            custom,
+            f"it returned {leaf!r}{path and f' at {path}'}, not real numbers. Return floats, "
+            "arrays of them, or containers of these",
+        )
     return made.astype(float)[()]
 
 

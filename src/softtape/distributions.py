@@ -20,6 +20,7 @@ from softtape.location import user_location
 from softtape.ops import PRIMITIVES
 from softtape.ops.exponential import expm
 from softtape.ops.special import s as special
+from softtape.refusals import refuse
 
 __all__ = ["replacements"]
 
@@ -242,7 +243,10 @@ def _softmax(x: Any, axis: Any = None) -> Any:
 def _polygamma(n: Any, x: Any) -> Any:
     n = np.asarray(n)
     if n.dtype.kind == "f" and hasattr(n, "_softtape_record"):
-        raise TraceError(f"{user_location()}\nscipy.special.polygamma: the order must be plain")
+        refuse(
+            "scipy.special.polygamma with an order computed from a Param",
+            "Give the order as a plain integer, or use softtape.stop_gradient(n) on purpose.",
+        )
     n, x = np.asarray(n, float), np.asarray(x)
     factor = (-1.0) ** (n + 1.0) * special.gamma(n + 1.0)
     higher = factor * special.zeta(np.where(n == 0, 1.0, n) + 1.0, x)

@@ -144,10 +144,13 @@ def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) 
     """
     if not isinstance(primals, (list, tuple)) or not isinstance(tangents, (list, tuple)):
         refuse_derivative(
-            "jvp", f"primals and tangents are tuples, one entry per argument of {name_of(f)}"
+            "jvp",
+            f"primals and tangents are tuples, one entry per argument of {name_of(f)}. Write "
+            "jvp(f, (x,), (v,))",
         )
     if len(primals) != len(tangents):
-        refuse_derivative("jvp", f"got {len(primals)} primals but {len(tangents)} tangents")
+        counts = f"got {len(primals)} primals but {len(tangents)} tangents"
+        refuse_derivative("jvp", f"{counts}. Give one tangent for each primal")
     call = _Call("jvp", f, primals, {}, tuple(range(len(primals))))
     parts = _alike("jvp", "tangents", tuple(tangents), "the primals", call.leaves, call.taken)
     seeds = {
@@ -278,7 +281,7 @@ class _Call:
                 self._what,
                 f"{name_of(self._f)} returned {result!r}, which was not computed from its "
                 "arguments (or was taken off the tape on the way). Its derivative would be zero "
-                "whatever they are",
+                "whatever they are. Compute it by numpy functions of the arguments",
             )
         return outputs
 
@@ -384,17 +387,20 @@ def _numbers(what: str, f: Callable[..., Any], argnums: Any, count: int) -> tupl
     for i in wanted:
         if isinstance(i, bool) or not isinstance(i, (int, np.integer)):
             refuse_derivative(
-                what, f"argnums={argnums!r} is neither an integer nor a tuple of them"
+                what,
+                f"argnums={argnums!r} is neither an integer nor a tuple of them. Name arguments by "
+                "position, from 0",
             )
         if not -count <= i < count:
             refuse_derivative(
                 what,
                 f"argnums={argnums!r}, but {name_of(f)} was called with {count} positional "
-                f"argument{'s' * (count != 1)}; those given by keyword are not differentiated by",
+                f"argument{'s' * (count != 1)}; those given by keyword are not differentiated by. "
+                "Give it by position",
             )
     numbers = tuple(int(i) % count for i in wanted)
     if len(set(numbers)) < len(numbers):
-        refuse_derivative(what, f"argnums={argnums!r} names an argument twice")
+        refuse_derivative(what, f"argnums={argnums!r} names an argument twice. Name each once")
     return numbers
 
 
@@ -434,7 +440,9 @@ def _alike(
     try:
         parts = [current(part) for part in wanted.leaves_of(given)]
     except ValueError as error:
-        refuse_derivative(what, f"the {name} is not built like {of}: {error}")
+        refuse_derivative(
+            what, f"the {name} is not built like {of}: {error}. Build it in the same containers"
+        )
     made = []
     for part, leaf, path in zip(parts, leaves, wanted.paths(), strict=True):
         dtype = zeros(leaf).dtype
@@ -444,7 +452,7 @@ def _alike(
             _refuse_leaf(what, [f"{name}{path}"], [part], f"Give one for each part of {of}")
         if shape_of(part) != shape_of(leaf):
             shapes = f"shape {shape_of(part)}, but what it belongs to has {shape_of(leaf)}"
-            refuse_derivative(what, f"{name}{path} has {shapes}")
+            refuse_derivative(what, f"{name}{path} has {shapes}. Give it that shape")
         made.append(part if part.dtype == dtype else part.astype(dtype))
     return made
 

@@ -18,6 +18,7 @@ from softtape.custom import Custom, joined, like, parted
 from softtape.errors import DerivativeError
 from softtape.functional import is_float, jacobian, name_of, vjp
 from softtape.graph import shape_of
+from softtape.location import user_location
 
 __all__ = ["custom_fixed_point", "custom_root"]
 
@@ -94,8 +95,8 @@ def _vector(f: Callable[..., Any], x: Any, args: tuple[Any, ...]) -> Any:
     made, wanted = joined(leaves), joined(flatten(x)[0])
     if shape_of(made) != shape_of(wanted):
         raise DerivativeError(
-            f"{name_of(f)} returned {shape_of(made)[0]} numbers for the {shape_of(wanted)[0]} "
-            "numbers of x: it must return as many."
+            f"{user_location()}\n{name_of(f)} returned {shape_of(made)[0]} numbers for the "
+            f"{shape_of(wanted)[0]} numbers of x: it must return as many."
         )
     return made
 

@@ -150,9 +150,9 @@ def record(
         return Recorded(graph, given | tape.around, tape.kept)
     except SoftError:
         raise
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, SystemError) as error:
         if isinstance(error.__cause__, TraceError):
-            raise error.__cause__ from None  # numpy hides it, as Tape.__exit__ says
+            raise error.__cause__ from None  # numpy or C hides it, as Tape.__exit__ says
         if (said := explained(error, error.__traceback__)) is not None:
             raise said from error
         raise

@@ -67,17 +67,23 @@ def refuse(what: str, instead: str) -> NoReturn:
 
 def refuse_array() -> NoReturn:
     """Raise where a plain array is made of a traced value."""
-    if asked_by_scipy():
-        refuse(
-            "a function of scipy that the tape does not follow, or that was imported by name,",
-            "Call it by its module, as scipy.special.polygamma(n, x), if docs/numpy.md lists it; "
-            "else express it by numpy functions.",
-        )
+    _refuse_scipy()
     refuse(
         "making a plain array (np.array, np.asarray, np.full or an assignment into one)",
         "Join traced values with np.stack([...]) or np.concatenate([...]); a single one "
         "needs no conversion.",
     )
+
+
+def _refuse_scipy() -> None:
+    """Raise if it is scipy that asks for a plain number or array."""
+    if asked_by_scipy():
+        refuse(
+            "a function of scipy that the tape does not follow, or that was imported by name,",
+            "Call it by its module, as scipy.special.polygamma(n, x), if docs/numpy.md lists it; "
+            "else express it by numpy functions, or give it a derivative: softtape.custom_root for "
+            "a solver, softtape.primitive for the rest.",
+        )
 
 
 def refuse_hole() -> NoReturn:
@@ -104,6 +110,7 @@ _CALLS = re.compile(r"(?<![\w.])(math\.)?(\w+)\s*\(")
 
 def refuse_float(ndim: int) -> NoReturn:
     """Raise for ``float(traced)``, also when ``math`` or a plain array asks for it."""
+    _refuse_scipy()
     text = user_location().text
     refuse_statistics(text)
     calls = [

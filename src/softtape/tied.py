@@ -77,7 +77,10 @@ class tied(ActsAsValue):  # noqa: N801 -- a decorator, like property
         """Return what the function computes now; under tracing, a traced value."""
         thread = threading.get_ident()
         if thread in self._running:
-            raise ParamError(f"{self.where}: the tied value {self.name} is computed from itself")
+            raise ParamError(
+                f"{self.where}: the tied value {self.name} is computed from itself: compute it "
+                "from Params, or from tied values above it"
+            )
         self._running.add(thread)
         try:
             return current(self._function())

@@ -956,3 +956,12 @@ def test_what_numpy_refuses_is_refused():
         ):
             with pytest.raises((IndexError, ValueError, TypeError)):
                 wrong()
+
+
+def test_a_number_that_was_broadcast_is_an_array_like_any_other():
+    def program(x):
+        row = np.copy(np.broadcast_to(x, (3,)))
+        row[1] = 2.0 * x
+        return row[0] * row[1]
+
+    assert grad(program)(1.5) == 6.0

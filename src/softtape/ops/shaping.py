@@ -50,7 +50,8 @@ _transpose = primitive(
 )
 _broadcast_to = primitive(
     "broadcast_to",
-    lambda x, shape: np.broadcast_to(x, shape),
+    # of a number, numpy would make an array by np.array, which under tracing is the program's own
+    lambda x, shape: np.broadcast_to(np.asarray(x), shape),
     (lambda g, y, x, shape: unbroadcast(g, np.shape(x)),),
     kind=Kind.LINEAR,
 )
