@@ -29,7 +29,7 @@ from pytest_soft.stand_ins import stand_ins
 from pytest_soft.summary import FitSummary, Trouble
 from pytest_soft.trace import AT_IMPORT, TraceFailure, in_fixture, read_by
 from pytest_soft.values import group_by_key, set_values
-from softtape.tape import set_reader
+from softtape.reading import set_reader
 from softtape.terms import Term
 
 __all__ = ["Fitting", "spared_heap"]

@@ -18,7 +18,8 @@ from pytest_soft.shortcut import Shortcut, forget_instance
 from softtape.errors import ParamError, TraceError
 from softtape.graph import CONSTANT, Graph, shape_of
 from softtape.location import Location, user_location
-from softtape.tape import Readable, Reader, Tape, Traced, set_reader
+from softtape.reading import Readable, Reader, set_reader
+from softtape.tape import Tape, Traced
 
 __all__ = [
     "AT_IMPORT",
@@ -152,7 +153,7 @@ class Measuring:
     """The plain run of one test that cannot be traced; a context manager while it runs.
 
     It answers for Params as they are, and notes which of them are read (see
-    :class:`softtape.tape.Reader`).
+    :class:`softtape.reading.Reader`).
 
     Attributes
     ----------

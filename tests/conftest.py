@@ -18,7 +18,7 @@ import pytest
 import pytest_soft.fitting
 import pytest_soft.report.terminal
 import softtape.losses
-from softtape import tape
+from softtape import reading
 
 pytest_plugins = ["pytester"]
 _LOADED = (pytest_soft.fitting, pytest_soft.report.terminal, softtape.losses)
@@ -43,9 +43,9 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
 @pytest.fixture(autouse=True)
 def no_global_state_leaks() -> Iterator[None]:
     """Fail a test that leaves a tape open, or numpy's error state changed."""
-    reader, errors = tape.reading, np.geterr()
+    reader, errors = reading.reader, np.geterr()
     yield
-    left, tape.reading = tape.reading, reader
+    left, reading.reader = reading.reader, reader
     changed = np.geterr()
     np.seterr(**errors)
     assert left is reader, f"the test left the reader {left!r} active"

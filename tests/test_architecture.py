@@ -20,6 +20,7 @@ PLUGIN = ROOT / "pytest_soft"
 # optimize and statistics stand apart: they look at any function, and know no graph.
 ORDER = [
     "errors",
+    "reading",
     "location",
     "graph",
     "ops",

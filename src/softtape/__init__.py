@@ -1,8 +1,8 @@
 """The core of pytest-soft: programs with blanks, recorded on a tape and differentiated.
 
 Programs need :class:`Param` and nothing else from here; it acts as its value, also in production.
-The derivatives of functions (:func:`grad` and its kin) are for use with and without pytest; their
-modules are imported when one of them is first asked for.
+The derivatives of functions (:func:`grad` and its kin) are for use with and without pytest. What
+records is imported when it is first asked for: production and checks run on plain values.
 """
 
 from importlib import import_module
@@ -17,7 +17,6 @@ from softtape.errors import (
     TraceError,
 )
 from softtape.param import Param
-from softtape.tape import stop_gradient
 from softtape.tied import tied
 
 if TYPE_CHECKING:
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from softtape.functional import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
     from softtape.implicit import custom_fixed_point, custom_root
     from softtape.rematerialize import checkpoint
+    from softtape.tape import stop_gradient
 
 __all__ = [
     "DerivativeError",
@@ -60,6 +60,7 @@ _WHERE = {
     **dict.fromkeys(("custom_fixed_point", "custom_root"), "implicit"),
     "check_grads": "checking",
     "checkpoint": "rematerialize",
+    "stop_gradient": "tape",
 }
 
 
@@ -68,7 +69,7 @@ def __dir__() -> list[str]:
 
 
 def __getattr__(name: str) -> Any:
-    """Import a derivative where it is first asked for: production needs Param alone."""
+    """Import what records where it is first asked for: production needs Param alone."""
     if name not in _WHERE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = globals()[name] = getattr(import_module(f"softtape.{_WHERE[name]}"), name)

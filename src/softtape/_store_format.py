@@ -33,16 +33,20 @@ Equal values give equal bytes::
 - Keys that this version does not know are kept.
 """
 
+from __future__ import annotations
+
 import json
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from softtape.errors import StoreError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 __all__ = [
     "LINES",
@@ -57,7 +61,7 @@ __all__ = [
     "render",
 ]
 
-Array: TypeAlias = NDArray[np.floating[Any]]
+Array: TypeAlias = "NDArray[np.floating[Any]]"
 Json: TypeAlias = dict[str, Any]
 
 LINES = ("tests", "declared")
@@ -77,7 +81,7 @@ class Literal(float):
     __slots__ = ("text",)
     text: str
 
-    def __new__(cls, text: str) -> "Literal":
+    def __new__(cls, text: str) -> Literal:
         """Parse `text` and keep it."""
         number = super().__new__(cls, text)
         number.text = text

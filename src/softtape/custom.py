@@ -18,7 +18,7 @@ from typing import Any, NoReturn, Protocol, TypeAlias, overload
 
 import numpy as np
 
-from softtape import tape as _tape
+from softtape import reading as _reading
 from softtape.containers import Structure, flatten
 from softtape.errors import DerivativeError, TraceError
 from softtape.functional import is_float, name_of, vjp
@@ -27,8 +27,9 @@ from softtape.location import Location, user_location
 from softtape.ops.complex import is_complex
 from softtape.ops.registry import Kind
 from softtape.ops.registry import primitive as register
+from softtape.reading import Readable, set_reader
 from softtape.recording import current
-from softtape.tape import Readable, Traced, set_reader
+from softtape.tape import Traced
 
 __all__ = [
     "CALL",
@@ -513,7 +514,7 @@ def _params_are_arguments(custom: Custom, *given: Any) -> Iterator[None]:
     The graph of the fit would hold their value of the moment.
     """
     fitted = any(type(x) is Traced and x._tape.depth == 0 for x in given)
-    if _tape.reading is None and not fitted:
+    if _reading.reader is None and not fitted:
         yield
         return
     before = set_reader(_Refusing(custom))

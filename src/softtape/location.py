@@ -5,9 +5,9 @@ from __future__ import annotations
 import linecache
 import os
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType, TracebackType
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,8 +24,7 @@ _SCIPYS = f"{Path(np.__file__).parent.with_name('scipy')}{os.sep}"
 _INNER = (*_OURS_AND_NUMPYS, _SCIPYS)
 
 
-@dataclass(frozen=True, slots=True)
-class Location:
+class Location(NamedTuple):
     """A line of source: ``file``, ``line`` (1-based) and its ``text``."""
 
     file: str

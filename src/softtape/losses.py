@@ -21,7 +21,6 @@ from typing import Any
 import numpy as np
 
 from softtape.graph import shape_of
-from softtape.tape import stop_gradient
 
 __all__ = [
     "absolute_error",
@@ -229,7 +228,12 @@ def cross_entropy(logits: Any, labels: Any) -> Any:
             f"got {labels.dtype} of shape {labels.shape}"
         )
     # the shift only prevents overflow: the result does not depend on it, so no gradient is lost
-    shifted = logits - stop_gradient(np.max(logits, axis=-1)[..., None])
+    highest = np.max(logits, axis=-1)[..., None]
+    if not isinstance(highest, np.ndarray):  # it is traced, so the tape is loaded
+        from softtape.tape import stop_gradient
+
+        highest = stop_gradient(highest)
+    shifted = logits - highest
     right = np.take_along_axis(shifted, labels[..., None], axis=-1)[..., 0]
     return np.log(np.sum(np.exp(shifted), axis=-1)) - right
 

@@ -9,18 +9,20 @@ import weakref
 import zlib
 from pathlib import Path
 from types import EllipsisType
-from typing import Any, Literal, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
+from softtape import reading as _reading
 from softtape import store
-from softtape import tape as _tape
 from softtape.acting import ActsAsValue
-from softtape.coordinates import simplex_rounding
 from softtape.errors import ParamError, ParamWarning, SoftError, StoreError
 from softtape.location import Location
-from softtape.priors import Prior
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    from softtape.priors import Prior
 
 __all__ = [
     "Param",
@@ -216,7 +218,7 @@ class Param(ActsAsValue):
     def _softtape_current(self) -> Any:
         """Return what the program gets: the plain value, or the reader's answer in a fit."""
         __tracebackhide__ = True
-        reader = _tape.reading
+        reader = _reading.reader
         if reader is None or self.frozen:
             return self._softtape_peek() if self._value is None else self._value
         return reader.read(self)
@@ -258,9 +260,14 @@ class Param(ActsAsValue):
         return format(self._shown(), spec)
 
     def _shown(self) -> Any:
-        if _tape.reading is not None and not self.frozen:
-            _tape.reading.show(self)
-        if self._value is None and isinstance(_tape.reading, _tape.Tape):
+        reader = _reading.reader
+        if reader is None:
+            return peek(self)
+        if not self.frozen:
+            reader.show(self)
+        from softtape.tape import Tape  # loaded long since where one reads
+
+        if self._value is None and isinstance(reader, Tape):
             return self._softtape_current()  # perhaps a blank while it is filled in
         return peek(self)
 
@@ -287,7 +294,7 @@ class Param(ActsAsValue):
 
     def __reduce__(self) -> Any:
         """Pickle the declaration and the plain value; refused while tracing."""
-        if _tape.reading is not None and not self.frozen:
+        if _reading.reader is not None and not self.frozen:
             self._softtape_current().__reduce_ex__(2)  # raises, naming the line
         rules = (self.bounds, self.constraint, self.scale, self.prior)
         state = (peek(self), self.name, rules, self.frozen, self._file, self._line)
@@ -465,6 +472,8 @@ def _breach(param: Param, value: Any) -> str | None:
             return "is no simplex: shares are an array of at least one number"
         if value is None:
             return None
+        from softtape.coordinates import simplex_rounding
+
         sums = np.sum(value, axis=-1)
         worst = float(np.ravel(sums)[np.argmax(np.abs(np.ravel(sums) - 1.0))]) if sums.size else 1.0
         if abs(worst - 1.0) > simplex_rounding(param.shape[-1], param.dtype):
@@ -501,6 +510,8 @@ def _log_bounds(param: Param, bounds: tuple[Value, Value]) -> tuple[Value, Value
 def _checked_prior(param: Param, prior: Any) -> Prior | None:
     if prior is None:
         return None
+    from softtape.priors import Prior
+
     if not isinstance(prior, Prior):
         raise ParamError(
             f"{param.where}: prior={prior!r}: it must be one of softtape.priors, such as "

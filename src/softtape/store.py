@@ -5,7 +5,8 @@ The values of ``sine.py`` live beside it in ``sine.soft.json``: read on import, 
 keys that this version does not know are kept. `softtape._store_format` describes it.
 """
 
-import difflib
+from __future__ import annotations
+
 import hashlib
 import io
 import math
@@ -15,13 +16,11 @@ import sys
 import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from types import EllipsisType, MappingProxyType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
 from softtape._store_format import (
     LINES,
@@ -36,6 +35,9 @@ from softtape._store_format import (
     render,
 )
 from softtape.errors import StoreError
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
 
 if sys.platform != "win32":
     import fcntl
@@ -63,8 +65,7 @@ _PATIENCE = 5.0  # seconds to wait for another process that writes
 _DIGEST_BITS = {"float64": 30, "float32": 12}  # of 53 and 24: far above last-bit differences
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """What the store holds of one Param.
 
     Attributes
@@ -295,6 +296,8 @@ def preview(
 
 def diff_of(old: str, new: str, origin: str, name: str) -> str:
     """Return the unified diff between two texts, of files with these names."""
+    import difflib  # a fit needs it, the programs that read their values do not
+
     diff = difflib.unified_diff(_lines(old), _lines(new), origin, name)
     return "".join(
         line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in diff

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any, NoReturn, Protocol, Self
+from typing import Any, NoReturn, Self
 from weakref import ReferenceType, ref
 
 import numpy as np
 from numpy.typing import NDArray
 
+from softtape import reading
 from softtape.arrays import mutated
 from softtape.columns import IS_INPUT, NONE, NUMBERS, OTHER, Recording, Rows
 from softtape.errors import TraceError
@@ -23,53 +24,13 @@ from softtape.graph import Graph, Guard, has_hole
 from softtape.location import Location, user_location
 from softtape.operands import plain_operand
 from softtape.ops import PRIMITIVES, Primitive
+from softtape.reading import Readable, Reader, set_reader
 from softtape.refusals import explained, outlived, refuse_constant, refuse_hole
 from softtape.traced import Traced
 
-__all__ = ["Readable", "Reader", "Tape", "Traced", "reading", "set_reader", "stop_gradient"]
+__all__ = ["Tape", "Traced", "stop_gradient"]
 
 __tracebackhide__ = True  # pytest shows the user's line instead
-
-
-class Readable(Protocol):
-    """What a tape needs to know of a Param."""
-
-    @property
-    def key(self) -> str:
-        """What tells it from every other."""
-        ...
-
-    @property
-    def where(self) -> str:
-        """File and line of its declaration."""
-        ...
-
-    def _softtape_peek(self) -> Any: ...
-
-
-class Reader(Protocol):
-    """Who answers when a Param is read: nobody (None) outside a fit, then it acts as its value."""
-
-    def read(self, param: Readable, /) -> Any:
-        """Return what the program gets for ``param``."""
-        ...
-
-    def show(self, param: Readable, /) -> None:
-        """Take note that the program made a text of the plain value of ``param``."""
-
-
-reading: Reader | None = None
-
-
-def set_reader(reader: Reader | None) -> Reader | None:
-    """Make ``reader`` answer for Params from now on, and return the one before.
-
-    There is one reader for the whole process, not one per thread: a program that reads a Param
-    in a thread of its own must meet the same tape, or its gradient would be lost.
-    """
-    global reading
-    before, reading = reading, reader
-    return before
 
 
 class _Outlived(list[int]):
@@ -181,7 +142,7 @@ class Tape:
         return self.growing is _OUTLIVED
 
     def read(self, param: Readable, /) -> Traced:
-        """Return the input that stands for ``param`` (see :class:`Reader`)."""
+        """Return the input that stands for ``param`` (see :class:`softtape.reading.Reader`)."""
         known = self._reads.get(id(param))
         if known is not None:
             return known[1]
@@ -363,7 +324,7 @@ def stop_gradient(x: Any) -> Any:
     current = getattr(x, "_softtape_current", None)
     if current is None:
         return x
-    return stop_gradient(current()) if isinstance(reading, Tape) else x._softtape_peek()
+    return stop_gradient(current()) if isinstance(reading.reader, Tape) else x._softtape_peek()
 
 
 def _same_bits(one: NDArray[Any], other: NDArray[Any]) -> bool:

@@ -7,10 +7,10 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-from softtape import tape as _tape
 from softtape.acting import ActsAsValue, current
 from softtape.errors import ParamError
 from softtape.location import Location
+from softtape.reading import set_reader
 
 __all__ = ["tied", "ties"]
 
@@ -89,11 +89,11 @@ class tied(ActsAsValue):  # noqa: N801 -- a decorator, like property
 
     def _softtape_peek(self) -> Any:
         """Return the plain value, whoever reads."""
-        before = _tape.set_reader(None)
+        before = set_reader(None)
         try:
             return self._softtape_current()
         finally:
-            _tape.set_reader(before)
+            set_reader(before)
 
     def __getattr__(self, name: str) -> Any:
         """Pass on what numpy arrays and numbers know: ``.T``, ``.sum()``, ``.shape``."""

@@ -92,12 +92,12 @@ def test_the_mark_is_registered(plain):
 
 def test_no_params_stay_sealed_after_a_run(sine):
     sine.fit()
-    from softtape import tape
+    from softtape import reading
 
-    assert tape.reading is None
+    assert reading.reader is None
     sine.write("conftest.py", "1 / 0")
     sine.fit()
-    assert tape.reading is None
+    assert reading.reader is None
 
 
 # ---- how it looks

@@ -23,11 +23,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import softtape.tape
+from softtape import reading
 from softtape.engines import Program
 from softtape.errors import TraceError
 from softtape.graph import CONSTANT, Graph
-from softtape.tape import Tape, Traced, set_reader, stop_gradient
+from softtape.reading import set_reader
+from softtape.tape import Tape, Traced, stop_gradient
 from softtape.transforms import simplify, value_and_gradient
 
 Operation = Callable[..., Any]
@@ -36,7 +37,7 @@ Operation = Callable[..., Any]
 @pytest.fixture(autouse=True)
 def _no_reader_is_left_behind() -> Iterator[None]:
     yield
-    assert softtape.tape.reading is None
+    assert reading.reader is None
 
 
 @pytest.fixture
@@ -748,16 +749,16 @@ def test_values_of_two_tapes_do_not_mix() -> None:
 def test_an_error_in_mid_trace_leaves_no_reader_active() -> None:
     def broken() -> None:
         with Tape() as tape:
-            assert softtape.tape.reading is tape
+            assert reading.reader is tape
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         broken()
-    assert softtape.tape.reading is None
+    assert reading.reader is None
     with Tape() as outer:
         with pytest.raises(KeyError), Tape():
             {}["x"]
-        assert softtape.tape.reading is outer
+        assert reading.reader is outer
 
 
 def test_set_reader_returns_the_one_before() -> None:
