@@ -145,12 +145,6 @@ def run_single(apply: int, instructions: Any, v: Any) -> None:
 
 
 @_inline
-def _stopped(g: float, x: float) -> float:
-    """``g * x``; a derivative of zero stops, whatever it meets on a branch not taken."""
-    return 0.0 if g == 0.0 else g * x
-
-
-@_inline
 def _factor(kind: int, x: float, y: float) -> float:
     if kind == TIMES:
         return x
@@ -178,10 +172,10 @@ def sweep_single(steps: Any, v: Any, c: Any, directions: int) -> None:
             factor = _factor(kind, factor, v[y])
         if more:
             for d in range(width):
-                c[target + d] += _stopped(c[source + d], factor)
+                c[target + d] += c[source + d] * factor
         else:
             for d in range(width):
-                c[target + d] = _stopped(c[source + d], factor)
+                c[target + d] = c[source + d] * factor
 
 
 def _eight(combine: Any) -> Any:
@@ -212,18 +206,11 @@ def _eight(combine: Any) -> Any:
     return _intrinsic(lambda context, o, a, b, c, d: typed(context, o, a, b, c, d))
 
 
-def _stopped_by(builder: Any, g: Any, x: Any) -> Any:
-    """`_stopped`, for eight lanes."""
-    zero = ir.Constant(g.type, [0.0] * 8)
-    return builder.select(builder.fcmp_ordered("==", g, zero), zero, builder.fmul(g, x))
-
-
 _add = _eight(lambda builder, a, b: builder.fadd(a, b))
 _subtract = _eight(lambda builder, a, b: builder.fsub(a, b))
 _multiply = _eight(lambda builder, a, b: builder.fmul(a, b))
 _copy = _eight(lambda builder, a: a)
-_times = _eight(lambda builder, g, x: _stopped_by(builder, g, x))
-_grow = _eight(lambda builder, sum, g, x: builder.fadd(sum, _stopped_by(builder, g, x)))
+_grow = _eight(lambda builder, sum, g, x: builder.fadd(sum, builder.fmul(g, x)))
 
 _EIGHT = np.uint64(8)  # lanes of one vector, and bytes of a number
 
@@ -273,7 +260,7 @@ def _sweep(steps: Any, v: Any, c: Any, width: int, n: int, directions: int) -> N
                         _grow(o + j, o + j, g + j, f + j)
                 else:
                     for j in range(np.uint64(0), size, line):
-                        _times(o + j, g + j, f + j)
+                        _multiply(o + j, g + j, f + j)
             elif kind == COPY:
                 g, o = slots + (source + d) * row, slots + (target + d) * row
                 if more:
@@ -295,7 +282,7 @@ def _sweep_any(
 ) -> None:
     """Carry one row of derivatives."""
     for j in range(n):
-        part = _stopped(c[source + j], _factor(kind, v[x + j], v[y + j]))
+        part = c[source + j] * _factor(kind, v[x + j], v[y + j])
         c[target + j] = c[target + j] + part if more else part
 
 
@@ -313,6 +300,14 @@ def _sum(c: Any, start: int, n: int) -> float:
         a, b, d, e = a + c[j], b + c[j + 1], d + c[j + 2], e + c[j + 3]
         f, g, h, k = f + c[j + 4], g + c[j + 5], h + c[j + 6], k + c[j + 7]
     return ((a + b) + (d + e)) + ((f + g) + (h + k))
+
+
+@_inline
+def _sum_of_few(c: Any, start: int, n: int) -> float:
+    total = 0.0
+    for j in range(n):
+        total += c[start + j]
+    return total
 
 
 @_inline
@@ -404,10 +399,14 @@ def gradient_of_chunk(
     _fill(slots, total, most, 0.0)
     for k in range(pinned):
         _fill(slots, k * width, most, 0.0)
+        made[np.uint64(1) + k] = 0.0
     _fill_border(f, values)
+    n = most
     for block in range(first, last, width):
         n = min(width, last - block)
         _values(f, block, n, values)
+        for k in range(pinned):  # of the last block's lanes without a case, what they had before
+            made[np.uint64(1) + k] += _sum_of_few(slots, k * width + n, _padded(n) - n)
         if seed >= pinned:  # else the sum over cases goes on
             _fill(slots, place, _padded(n), 0.0)  # also in lanes without a case
         if b.weight_count == 1:
@@ -423,7 +422,8 @@ def gradient_of_chunk(
         _sweep(steps, values, slots, width, _padded(n), np.uint64(1))
     made[0] = _sum(slots, total, most) * (weights[0] if b.weight_count == 1 else 1.0)
     for k in range(pinned):
-        made[np.uint64(1) + k] = _sum(slots, k * width, most)
+        _fill(slots, k * width + n, _padded(n) - n, 0.0)  # 0 · inf, maybe
+        made[np.uint64(1) + k] += _sum(slots, k * width, most)
 
 
 @_jit

@@ -25,8 +25,8 @@ from softtape.ops import PRIMITIVES, Kind
 
 __all__ = [
     "ADD", "COPY", "DIVIDE", "EXP", "MULTIPLY", "NEGATE", "NEGATIVE", "OVER", "POSITIVE",
-    "QUOTIENT", "SQUARE", "STORED", "SUBTRACT", "TIMES", "TWICE", "depends", "fixed_power",
-    "list_instructions", "plan_cotangents", "plan_tangents",
+    "QUOTIENT", "SQUARE", "STORED", "SUBTRACT", "TIMES", "TWICE", "depends", "feeding",
+    "fixed_power", "list_instructions", "plan_cotangents", "plan_tangents",
 ]  # fmt: skip
 
 _jit: Any = numba.njit(cache=True, error_model="numpy")
@@ -59,6 +59,18 @@ def depends(codes: Any, left: Any, right: Any, sources: Any, smooth: bool) -> An
         code = codes[i]
         if code and (not smooth or _SMOOTH[code]):
             marked[i] |= marked[left[i]] or marked[right[i]]
+    return marked
+
+
+@_jit
+def feeding(left: Any, right: Any, chosen: Any, active: Any, outputs: Any) -> Any:
+    """Mark the active nodes from which chosen ones, one after the other, lead to an output."""
+    marked = np.zeros(active.size, np.bool_)
+    marked[outputs] = active[outputs]
+    for i in range(active.size - 1, -1, -1):
+        if marked[i] and chosen[i]:
+            marked[left[i]] |= active[left[i]]
+            marked[right[i]] |= active[right[i]]
     return marked
 
 
@@ -220,7 +232,7 @@ def plan_tangents(
         more = False
         for side in range(1 + _BINARY[instructions[k, 0]]):
             operand = right[node] if side else left[node]
-            if not active[operand]:
+            if slot[operand] < 0:  # it does not move, or nobody asks how
                 continue
             kind, x, y = _factor((instructions[k, 0], instructions[k, 1], instructions[k, 2],
                                   instructions[k, 3], instructions[k, 4]), side)  # fmt: skip

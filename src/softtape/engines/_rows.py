@@ -76,7 +76,7 @@ def _fixed_power_slopes(x: float, y: float) -> tuple[float, float]:
 @_jit
 def _power_slopes(x: float, y: float) -> tuple[float, float, float]:
     r, slope = _fixed_power_slopes(x, y)
-    return r, slope, 0.0 if x == 0.0 else r * np.log(x)
+    return r, slope, r * (0.0 if x == 0.0 else np.log(x))
 
 
 def _sqrt_slope(x: float) -> tuple[float, float]:

@@ -106,8 +106,11 @@ class Part:
 
     @cached_property
     def _tangents(self) -> tuple[Any, Any, int]:
+        return self._tangents_of(self._numbers)
+
+    def _tangents_of(self, seeds: NDArray[Any]) -> tuple[Any, Any, int]:
         graph = (self._instructions, self._nodes, *self._edges, self.active)
-        made: tuple[Any, Any, int] = self._plans.plan_tangents(*graph, self._numbers, self._wanted)
+        made: tuple[Any, Any, int] = self._plans.plan_tangents(*graph, seeds, self._wanted)
         return made
 
     @cached_property
@@ -146,7 +149,15 @@ class Part:
         n, m = self._numbers.size, self._wanted.size
         if m < n:
             return np.array([self._pull(plan, [1.0]) for plan in self._each]).reshape(m, n)
-        steps, slots, used = self._tangents
+        moved = self._carried(self._tangents, n)
+        if n > 1 and not np.isfinite(moved).all():
+            # an infinite slope met the zeros of inputs it has nothing to do with: one by one
+            each = (self._tangents_of(self._numbers[i : i + 1]) for i in range(n))
+            moved = np.concatenate([self._carried(plan, 1) for plan in each], axis=1)
+        return moved
+
+    def _carried(self, plan: tuple[Any, Any, int], n: int) -> Floats:
+        steps, slots, used = plan
         c: Floats = np.zeros((used + 1, n))  # slot -1 is for what does not move
         c[:n] = np.eye(n)
         if n:

@@ -78,6 +78,8 @@ class DualLanes:
         The constants that differ.
     border
         The nodes, equal in all cases, that are used by what differs.
+    pinned
+        Those of them whose derivatives count.
     active
         Which nodes have a derivative that is asked for.
     """
@@ -89,6 +91,7 @@ class DualLanes:
         work: Mask,
         varying: NDArray[Any],
         border: NDArray[Any],
+        pinned: NDArray[Any],
         active: Mask,
     ) -> None:
         """List them."""
@@ -98,7 +101,7 @@ class DualLanes:
         known = codes == 0
         known[list(layout.inputs.values())] = False
         self._moving = border[~known[border]]  # of numbers, each gets one row
-        self._active = active[self._moving]
+        self._pinned = np.isin(self._moving, pinned)
         leading = np.concatenate([varying, self._moving])
         edges, kept = (layout.left, layout.right), [layout.outputs, layout.guarded]
         instructions, constants, rows, count = _duals.plan_rows(
@@ -119,7 +122,7 @@ class DualLanes:
         self._shared[: self._moving.size] = part.values[self._moving]
         seeds = np.zeros((self._shared.size, directions))
         if directions:
-            seeds[: self._moving.size][self._active] = part.jacobian()
+            seeds[: self._moving.size][self._pinned] = part.jacobian()
         return seeds
 
     @property
@@ -175,7 +178,9 @@ class LaneProgram:
         inputs = np.zeros(size, bool)
         inputs[list(layout.inputs.values())] = True
         self._active: Mask = _plans.depends(codes, *edges, inputs, True)
-        self._pinned = self._border[self._active[self._border]]
+        # a cotangent of zero does not stop at an infinite slope: only those that get one are pinned
+        fed: Mask = _plans.feeding(*edges, work, self._active, layout.outputs)
+        self._pinned = self._border[fed[self._border]]
         self._part = Part(layout, codes, ~lane, self._pinned)
         self._edges = edges
         instructions, self._nodes, self._rows = _plans.list_instructions(
@@ -190,9 +195,8 @@ class LaneProgram:
         self._count = len(self._keys)
         self._duals: DualLanes | None = None
         if self._rows > _LONG:
-            duals = DualLanes(
-                layout, codes, work, np.array(varying, int), self._border, self._active
-            )
+            lanes = np.array(varying, int), self._border, self._pinned
+            duals = DualLanes(layout, codes, work, *lanes, self._active)
             self._duals = duals if duals.fits else None
         self._workspaces: list[dict[str, tuple[Floats, int]]] = []
 
