@@ -40,7 +40,8 @@ def pytest_soft_optimizers(config: pytest.Config) -> Mapping[str, Any] | None:
 def pytest_soft_step(config: pytest.Config, progress: FitProgress) -> None:
     """Hear of each accepted step of a fit, and of the start of it as step 0.
 
-    An exception ends the fit, with the best point kept.
+    The last call has the total loss that the fit ends with. An exception ends the fit, with the
+    best point kept.
 
     Parameters
     ----------

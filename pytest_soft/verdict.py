@@ -181,6 +181,8 @@ class Verdict(NamedTuple):
         Percentage of the Params' elements that tests reach, or None where it was not measured.
     coverage_fail_under
         The least that it may be, or None.
+    by_measures
+        Whether it failed by what was measured, so that a fit may help.
     """
 
     passed: bool
@@ -195,6 +197,7 @@ class Verdict(NamedTuple):
     ratchet: float | None = None
     coverage: float | None = None
     coverage_fail_under: float | None = None
+    by_measures: bool = False
 
 
 def most_allowed(last: float, ratchet: float) -> float:
@@ -267,7 +270,7 @@ def judge(
     suites = _suites(fitted, suite_thresholds)
     reasons += _above(fitted, total, threshold, mean_threshold, worst_threshold, suites)
     if ratchet is not None:
-        reasons += _worse(counted, ratchet)
+        reasons += _worse(counted, ratchet, explained=bool(fit_failures))
     reasons += _uncovered(coverage, coverage_fail_under)
     if stale is not None:
         reasons += _stale(stale)
@@ -291,6 +294,7 @@ def judge(
         ratchet,
         coverage,
         coverage_fail_under,
+        len(reasons) > len(fit_failures),
     )
 
 
@@ -338,15 +342,19 @@ def _above(
             )
 
 
-def _worse(counted: Mapping[str, TestLoss], ratchet: float) -> Iterator[str]:
-    """Yield what is worse than at the last fit by more than the ratchet allows."""
+def _worse(counted: Mapping[str, TestLoss], ratchet: float, *, explained: bool) -> Iterator[str]:
+    """Yield what is worse than at the last fit by more than the ratchet allows.
+
+    ``explained`` tells whether another reason may be why no loss is known: a fit that stored
+    nothing, a file that cannot be read. To fit with soft_ratchet is no way out then.
+    """
     known = [
         (name, test, test.loss, test.last)
         for name, test in counted.items()
         if test.loss is not None and test.last is not None
     ]
     limit = f"{100 * ratchet:.6g} %"
-    if not known and any(test.loss is not None for test in counted.values()):
+    if not (known or explained) and any(test.loss is not None for test in counted.values()):
         yield "no loss of a last fit is known: pytest --soft-fit with soft_ratchet keeps them"
     worse = [
         (now - last, name, now, last)

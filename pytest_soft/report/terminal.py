@@ -67,7 +67,7 @@ def summary_lines(
         for reason in verdict.reasons:
             yield f"  {reason}", {"red": True}
     measured = bool(tests) and all(test.loss is not None for test in tests.values())
-    if fit is None and measured and not verdict.passed and verbosity >= 0:
+    if fit is None and measured and verdict.by_measures and verbosity >= 0:
         yield "  pytest --soft-fit fits the Params again, if the tests are right", {}
     if fit is not None:
         yield from _trouble_lines(fit, verbosity)

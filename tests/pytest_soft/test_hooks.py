@@ -189,3 +189,22 @@ def test_an_error_in_the_step_hook_keeps_the_best_point(sine):
     assert result.ret == 1
     result.stdout.fnmatch_lines(["*the fit crashed; the best point so far is kept*"])
     assert sine.value() != 1.0
+
+
+@pytest.mark.parametrize("options", [(), ("--soft-threshold=1e-10",)], ids=" ".join)
+def test_the_last_step_that_the_hook_hears_of_has_the_loss_of_the_report(sine, options):
+    sine.write(
+        "conftest.py",
+        """
+        import json
+
+        def pytest_soft_step(progress):
+            with open("steps", "a") as file:
+                file.write(json.dumps([progress.step, progress.best_value]) + "\\n")
+        """,
+    )
+    sine.fit(*options, "--soft-json=report.json")
+    steps = [json.loads(line) for line in (sine.path / "steps").read_text().splitlines()]
+    fit = json.loads((sine.path / "report.json").read_text())["fit"]
+    assert steps[-1] == [fit["steps"], fit["after"]]
+    assert [step for step, _ in steps] == list(range(fit["steps"] + 1))

@@ -52,6 +52,30 @@ def test_a_step_is_an_epoch(line):
     result.stdout.fnmatch_lines(["fit *stopped: all epochs are done", "*3 steps, *"])
 
 
+def test_tests_without_a_finite_gradient_fail_the_fit_by_name(project):
+    project.write(
+        "test_root.py",
+        """
+        import numpy as np
+        import pytest
+        from pytest_soft import Param, soft_test
+
+        width = Param(0.0)
+
+        @soft_test
+        @pytest.mark.parametrize("y", range(6))
+        def test_root(y):
+            return (np.sqrt(width) - y) ** 2
+        """,
+    )
+    result = project.fit("--soft-batch-size=2")
+    assert result.ret == 1
+    told = " ".join(result.stdout.str().split())
+    assert "fit failed: the gradient is not finite at the best point" in told
+    assert "the gradient of test_root.py::test_root[0] is not finite with respect to width" in told
+    assert "Add a small positive constant inside it, or start elsewhere" in told
+
+
 def test_constraints_and_priors_hold_in_batches(project):
     project.write(
         "test_decay.py",

@@ -2,6 +2,7 @@
 
 import json
 import math
+from itertools import takewhile
 
 import pytest
 
@@ -104,6 +105,13 @@ PROGRAM = """
 """
 
 
+def reasons(result):
+    """Return why a run FAILED, each reason on one line."""
+    lines = result.outlines
+    begin = next(i for i, line in enumerate(lines) if line.startswith("FAILED  "))
+    return [line.strip() for line in takewhile(lambda x: x.startswith("  "), lines[begin + 1 :])]
+
+
 def test_a_check_holds_each_test_to_the_last_fit(project):
     project.write("test_it.py", PROGRAM.format(exact="1e-18"))
     result = project.check("--soft-ratchet=5%")
@@ -156,6 +164,20 @@ def test_a_dry_run_and_a_broken_file_are_told(project):
     kept = project.path / "test_it.soft-losses.json"
     assert not kept.exists()
     kept.write_text("<<<<<<<")
-    result = project.check("--soft-ratchet=5%")
+    for run in (project.check, project.fit):
+        result = run("--soft-ratchet=5%")
+        assert result.ret == 1
+        (reason,) = reasons(result)
+        assert reason.startswith("test_it.soft-losses.json: cannot be read (")
+        assert reason.endswith("); restore it from version control, or delete it and fit again")
+
+
+def test_a_store_that_cannot_be_written_is_the_one_reason(project):
+    project.write("test_it.py", PROGRAM.format(exact="0"))
+    store = project.store("test_it")
+    store.write_text('{"format": "pytest-soft", "version": 1, "params": {}}')
+    store.chmod(0o444)
+    result = project.fit("--soft-ratchet=5%")
     assert result.ret == 1
-    result.stdout.fnmatch_lines(["  test_it.soft-losses.json: cannot be read *"])
+    assert reasons(result) == ["the fitted values could not be stored"]
+    assert "make it writable (chmod u+w) to store the fit" in result.stdout.str()

@@ -278,6 +278,8 @@ def test_a_check_that_fails_by_its_losses_names_the_way_out():
     assert hint in [line for line, _ in summary_lines(failed, tests, None)]
     assert hint not in [line for line, _ in summary_lines(held, tests, None)]
     assert hint not in [line for line, _ in summary_lines(failed, tests, None, verbosity=-1)]
+    elsewhere = judge(tests, threshold=7.0, asked=False, fit_failures=("a broken file",))
+    assert hint not in [line for line, _ in summary_lines(elsewhere, tests, None)]
     tests["c"] = TestLoss(None)
     broken = judge(tests, threshold=0.5, asked=False)
     assert hint not in [line for line, _ in summary_lines(broken, tests, None)]

@@ -92,6 +92,9 @@ def loss(value, **options):
         ({"a": loss(1.0)}, {"ratchet": 0.05}, 1.0,
          ("no loss of a last fit is known: pytest --soft-fit with soft_ratchet keeps them",)),
         ({"a": loss(1.0), "b": loss(1.0, last=1.0)}, {"ratchet": 0.05}, 2.0, ()),
+        # a fit keeps no losses where it fails, and none can be read from a broken file
+        ({"a": loss(1.0)}, {"ratchet": 0.05, "fit_failures": ("a broken file",)}, 1.0,
+         ("a broken file",)),
         ({"a": loss(None, last=1.0)}, {"ratchet": 0.05}, None, ("1 test gave no loss",)),
         ({"a": loss(9.0, last=1.0, counts=False), "b": loss(1.0, last=1.0)}, {"ratchet": 0}, 1.0,
          ()),

@@ -109,7 +109,9 @@ def minimize(
         Converged where max |gᵢ| max(|θᵢ|, 1) <= gradient_tolerance · |L|. This compares with L
         and not with the gradient at the start, so it says the same of a point in every fit.
     callback
-        Called with a `Progress`; an exception from it ends the fit like one of the objective.
+        Called with a `Progress`; an exception from it ends the fit like one of the objective. The
+        last call has the loss that is returned, unless an exception ended the fit: a step from
+        within which it ends, at the threshold, the time limit or Ctrl-C, counts if it led lower.
     snapshots
         Called with a `Snapshot` before the first step and after each, before ``callback`` is.
     resume
@@ -134,10 +136,8 @@ def minimize(
     drive = _Drive(watch, optimizer, bounds, max_steps, gradient_tolerance, callback, snapshots)
     error: BaseException | None = None
     try:
-        status = drive.run(resume)
-    except Stop as stop:
-        status = stop.status
-    except KeyboardInterrupt:
+        status = drive.to_end(resume)
+    except KeyboardInterrupt:  # once more, in the last call of the callback
         status = Status.INTERRUPTED
     except BaseException as exception:  # also pytest's Skipped and SystemExit: kept, not lost
         if isinstance(exception, SoftError) and not watch.evaluations:
@@ -178,6 +178,22 @@ class _Drive(Generic[S]):
     mark: float = 0.0
     slope: float = 0.0
     flattest: float = 0.0
+    told: Floats | None = None  # the best point at the last report
+    description: str = ""
+
+    def to_end(self, resume: Snapshot | None) -> Status:
+        """Run until something ends it; return what did. The callback hears of the best point."""
+        try:
+            status = self.run(resume)
+        except Stop as stop:
+            status = stop.status
+        except KeyboardInterrupt:
+            status = Status.INTERRUPTED
+        best = self.watch.best
+        if best.theta is not self.told and not np.isnan(best.value):
+            self.steps += self.told is not None  # a trial of a step that came to no end
+            self._tell(best.theta, best.value, best.gradient)
+        return status
 
     def run(self, resume: Snapshot | None = None) -> Status:
         """Run legs until one changes nothing; return its status."""
@@ -296,14 +312,20 @@ class _Drive(Generic[S]):
         self.snapshots(snapshot)
 
     def _report(self, state: S) -> None:
+        self.description = state.description
+        self._tell(state.theta, state.value, state.gradient)
+
+    def _tell(self, theta: Floats, value: float, gradient: Floats | None) -> None:
+        best = self.watch.best
+        self.told = best.theta
         if self.callback is None:
             return
         progress = Progress(
             step=self.steps,
-            value=state.value,
-            best_value=self.watch.best.value,
-            gradient_norm=_norm(state.theta, state.gradient, self.bounds),
-            description=state.description,
+            value=value,
+            best_value=best.value,
+            gradient_norm=_norm(theta, gradient, self.bounds),
+            description=self.description,
             seconds=self.watch.seconds,
         )
         self.callback(progress)

@@ -117,10 +117,12 @@ class Minibatch:
         with np.errstate(over="ignore", invalid="ignore"):
             longest = float(np.max(np.abs(gradient) * scale, initial=0.0))
         usable = np.isfinite(longest) and longest > 0
+        finite = bool(np.all(np.isfinite(gradient)))  # else some batch would be left out for ever
         return MinibatchState(
             theta=theta,
             value=value,
             gradient=np.empty(0),
+            status=None if finite else Status.NO_GRADIENT,
             noise=rounding(theta, value, gradient),
             remaining=np.inf,
             first=np.zeros_like(theta),

@@ -126,6 +126,19 @@ def test_a_batch_that_is_not_finite_shortens_the_steps():
     assert np.isfinite(result.value)
 
 
+@pytest.mark.parametrize("without", [0, slice(None)], ids=["one", "all"])
+def test_a_start_without_a_finite_gradient_is_said(without):
+    class Kinked(Lines):
+        def part(self, tests, theta):
+            value, gradient = super().part(tests, theta)
+            gradient[without] = np.nan
+            return value, gradient
+
+    result = fit(Kinked())
+    assert (result.status, result.steps) == (Status.NO_GRADIENT, 0)
+    assert result.theta.tobytes() == START.tobytes()
+
+
 def test_it_goes_on_from_a_snapshot_bit_for_bit():
     snapshots = []
     whole = fit(Lines(), epochs=6, snapshots=snapshots.append)

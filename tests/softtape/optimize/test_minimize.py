@@ -1,7 +1,7 @@
 import re
-import time
 from dataclasses import dataclass
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,6 +16,7 @@ from softtape.optimize import (
     State,
     Status,
     minimize,
+    watch,
 )
 from softtape.optimize.choose import EXTERNAL
 
@@ -172,17 +173,13 @@ def test_an_interrupt_or_crash_in_the_callback_is_treated_alike(rosenbrock):
 
 
 @pytest.mark.parametrize("name", NATIVE)
-def test_the_time_limit_is_looked_at_before_each_evaluation(name, rosenbrock):
-    class Slow(Interrupting):
-        def _tick(self):
-            super()._tick()
-            time.sleep(0.02)
-
-    slow = Slow(rosenbrock, at=-1, error=None)
-    result = fit(slow, name=name, timeout=0.1)
+def test_the_time_limit_is_looked_at_before_each_evaluation(name, rosenbrock, monkeypatch):
+    slow = Interrupting(rosenbrock, at=-1, error=None)  # each evaluation takes a second
+    clock = SimpleNamespace(monotonic=lambda: float(slow.count))
+    monkeypatch.setattr(watch, "time", clock)
+    result = fit(slow, name=name, timeout=5.0)
     assert result.status is Status.TIMEOUT
-    assert result.evaluations == slow.count
-    assert 0.1 <= result.seconds < 0.5
+    assert result.evaluations == slow.count == result.seconds == 5
     assert result.value == min(slow.seen)
 
 
@@ -210,6 +207,39 @@ def test_progress_tells_value_best_and_gradient(rosenbrock):
     assert all(p.description.startswith("damping ") for p in log)
     assert all(p.best_value <= p.value for p in log)
     assert [p.seconds for p in log] == sorted(p.seconds for p in log)
+
+
+@pytest.mark.parametrize("name", NATIVE)
+@pytest.mark.parametrize("options", [{"threshold": 1.5}, {"max_steps": 3}, {}], ids=str)
+def test_the_last_call_has_the_loss_that_is_returned(name, options, rosenbrock):
+    heard = []
+    if not options:
+        rosenbrock = Interrupting(rosenbrock, 9, KeyboardInterrupt())
+    result = fit(rosenbrock, name=name, callback=heard.append, **options)
+    assert (heard[-1].step, heard[-1].best_value) == (result.steps, result.value)
+    assert [progress.step for progress in heard] == list(range(result.steps + 1))
+    assert heard[-1].description
+
+
+def test_of_a_fit_that_begins_at_the_threshold_step_0_is_heard(rosenbrock):
+    heard = []
+    fit(rosenbrock, threshold=100.0, callback=heard.append)
+    assert [(progress.step, progress.value) for progress in heard] == [
+        (0, pytest.approx(rosenbrock.value(START)))
+    ]
+
+
+def test_the_last_call_is_made_once(rosenbrock):
+    def interrupt(progress):
+        calls.append(progress.step)
+        if progress.value <= 1.5:
+            raise KeyboardInterrupt
+
+    calls = []
+    result = fit(rosenbrock, threshold=1.5, callback=interrupt)
+    assert result.status is Status.INTERRUPTED
+    assert calls == list(range(result.steps + 1))
+    assert result.value <= 1.5
 
 
 @pytest.mark.parametrize("bad", [np.inf, np.nan])
