@@ -31,6 +31,8 @@ ORDER = [
     "store",
     "fingerprint",
     "operands",
+    "_recorder",
+    "native",
     "operators",
     "traced",
     "memory",

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softtape.memory import Memory, address, flat_memory
+from softtape.native import Value
 from softtape.operands import Flat, stacked
 from softtape.ops import FUNCTIONS
 from softtape.ops.assignment import CHANGING, apply_at, masked, store
@@ -607,7 +608,7 @@ def _in_place(name: str) -> Any:
 
 def _stand_in() -> None:
     """Let Mutated pass on whatever a traced value can do."""
-    for name, own in vars(Traced).items():
+    for name, own in (vars(Value) | vars(Traced)).items():
         if name in vars(Mutated) or name in ("__slots__", "__doc__", "__module__", "__weakref__"):
             continue
         if isinstance(own, property):

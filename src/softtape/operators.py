@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from softtape.columns import FLOAT, NONE, NUMBERS
-from softtape.ops import PRIMITIVES
+from softtape.native import recorder
+from softtape.ops import FUNCTIONS, PRIMITIVES, Primitive
 
-__all__ = ["BINARY", "operator_methods"]
+__all__ = ["BINARY", "UFUNCS", "give_operators", "python_operators"]
 
 BINARY = {
     "add": ("add", "+"),
@@ -24,6 +25,17 @@ BINARY = {
     "xor": ("bitwise_xor", "^"),
 }
 """Python's operators: the primitive, and the sign where it computes just what Python does."""
+
+_UNARY = {
+    "neg": ("negative", "-"),
+    "pos": ("positive", "+"),
+    "abs": ("absolute", None),
+    "invert": ("invert", "~"),
+}
+
+UFUNCS = {f: p for f, p in FUNCTIONS.items() if type(p) is Primitive}
+"""The functions that are one operation as they are, by function. It is a dict because it is asked
+for every operation, and answers in half the time that a view of one takes."""
 
 _COMPARE = {
     "lt": ("less", "<"),
@@ -83,12 +95,34 @@ def {name}(self, other):
 """
 
 
-def operator_methods(traced: type) -> dict[str, Callable[..., Any]]:
-    """Return the methods of :class:`softtape.traced.Traced` that are operators, by name."""
+def give_operators(traced: Any) -> None:
+    """Give ``traced``, which is :class:`softtape.traced.Traced`, Python's operators."""
+    methods = python_operators(traced)
+    if recorder is None:
+        for name, method in methods.items():
+            setattr(traced, name, method)
+        return
+    # compiled, they come with its base; these are for whatever is not as simple as there
+    table = {}
+    for short, (name, _) in (BINARY | _COMPARE | _UNARY).items():
+        own = methods[f"__{short}__"], methods.get(f"__r{short}__")
+        table[short] = (PRIMITIVES[name].code, PRIMITIVES[name].compute, *own)
+    known = {f: (p.code, p.compute) for f, p in UFUNCS.items()}
+    recorder.bind(traced, NUMBERS, table, known, traced.__array_ufunc__)
+    del traced.__array_ufunc__
+
+
+def python_operators(traced: type) -> dict[str, Callable[..., Any]]:
+    """Return the operators of ``traced`` as methods written in Python, by name."""
     plain = {f"__{short}__": entry for short, entry in (BINARY | _COMPARE).items()}
     reflected = {f"__r{short}__": entry for short, entry in BINARY.items()}
     methods = {name: _method(_OPERATOR, name, entry, traced) for name, entry in plain.items()}
-    return methods | {n: _method(_REFLECTED, n, entry, traced) for n, entry in reflected.items()}
+    methods |= {n: _method(_REFLECTED, n, entry, traced) for n, entry in reflected.items()}
+    return methods | {f"__{short}__": _unary(PRIMITIVES[n]) for short, (n, _) in _UNARY.items()}
+
+
+def _unary(primitive: Primitive) -> Callable[[Any], Any]:
+    return lambda self: self._applied(primitive)
 
 
 def _method(

@@ -22,6 +22,7 @@ from softtape.columns import IS_INPUT, NONE, NUMBERS, OTHER, Recording, Rows
 from softtape.errors import TraceError
 from softtape.graph import Graph, Guard, has_hole
 from softtape.location import Location, user_location
+from softtape.native import Growing, new_rows
 from softtape.operands import plain_operand
 from softtape.ops import PRIMITIVES, Primitive
 from softtape.reading import Readable, Reader, set_reader
@@ -49,7 +50,7 @@ _PART = 1 << 16  # bytes
 _FEW = 1000  # nodes up to which a tuple, which hashes fast, is better to have than an array
 
 
-class Tape:
+class Tape(Growing):
     """The recording of one run; active as a context manager, closed when that ends.
 
     An operation costs little more than the call of its method: three numbers (see
@@ -71,14 +72,10 @@ class Tape:
         "_given",
         "_reads",
         "_start",
-        "constants",
-        "count",
         "depth",
-        "growing",
         "guards",
         "holes",
         "inputs",
-        "locations",
         "others",
         "rows",
         "start",
@@ -90,7 +87,7 @@ class Tape:
         """Start an empty recording."""
         self._start = start
         self._reads: dict[int, tuple[Readable, Traced]] = {}
-        self.rows: list[int] = []
+        self.rows: Any = new_rows()
         self.growing = self.rows  # where operations write; nothing can once the tape is closed
         self.count = 0  # of the nodes
         self.constants: list[Any] = []

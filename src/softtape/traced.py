@@ -20,8 +20,9 @@ from softtape.errors import TraceError
 from softtape.graph import shape_of
 from softtape.libraries import library_ufunc
 from softtape.location import user_location
+from softtape.native import Value
 from softtape.operands import ORDINARY, Flat, changeable, holds_traced, plain_operand, stacked
-from softtape.operators import BINARY, operator_methods
+from softtape.operators import BINARY, UFUNCS, give_operators
 from softtape.ops import FUNCTIONS, PRIMITIVES, SEQUENCES, Primitive
 from softtape.ops.assignment import CHANGING, apply_at, masked, store
 from softtape.ops.complex import is_complex
@@ -45,8 +46,6 @@ __tracebackhide__ = True  # pytest shows the user's line instead
 _ARRAY = np.ndarray
 _BY_ARRAY: dict[str, Any] = {"index": (Slot(0),)}  # x[i]: never changed, hence shared
 _BOUNDS = frozenset({int, type(None)})
-# dicts, which are asked for every operation, in half the time that a view of one takes
-_UFUNCS = {f: p for f, p in FUNCTIONS.items() if type(p) is Primitive}
 _LEVELS = {**SEQUENCES}
 
 _np: Any = np  # for calls on traced values, of which numpy's annotations do not know
@@ -92,10 +91,10 @@ class Recorder(Protocol):
         ...
 
 
-class Traced:
+class Traced(Value):
     """A value under tracing; behaves like the numpy scalar or array it carries."""
 
-    __slots__ = ("__weakref__", "_index", "_tape", "_value")
+    __slots__ = ("__weakref__",)
     _tape: Recorder
     _index: int
     _value: Any
@@ -126,7 +125,7 @@ class Traced:
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **keywords: Any) -> Any:
         """Record a call of a numpy ufunc."""
         if method == "__call__" and not keywords:  # nearly always
-            known = _UFUNCS.get(ufunc)
+            known = UFUNCS.get(ufunc)
             if known is not None:
                 if len(inputs) == 1:
                     return self._applied(known)
@@ -548,16 +547,11 @@ def _parts(value: Any, levels: int) -> Any:
 # ---- operators and methods, made from tables
 
 
-_UNARY = {"neg": "negative", "pos": "positive", "abs": "absolute", "invert": "invert"}
 _METHODS = (
     *("sum", "prod", "mean", "std", "var", "max", "min", "ptp", "cumsum", "cumprod"),
     *("argmax", "argmin", "argsort", "all", "any", "ravel", "squeeze", "swapaxes", "take"),
     *("repeat", "clip", "round", "dot", "trace", "diagonal", "nonzero"),
 )
-
-
-def _unary(primitive: Primitive) -> Callable[[Traced], Any]:
-    return lambda self: self._applied(primitive)
 
 
 def _in_place(name: str) -> Callable[[Traced, Any], Any]:
@@ -583,13 +577,10 @@ def _numpy_method(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _install() -> None:
     """Give Traced Python's operators, computing as plain Python would, and numpy's methods."""
-    for name, method in operator_methods(Traced).items():
-        setattr(Traced, name, method)
+    give_operators(Traced)
     for short in BINARY:
         if short not in ("and", "or", "xor"):
             setattr(Traced, f"__i{short}__", _in_place(f"__i{short}__"))
-    for short, name in _UNARY.items():
-        setattr(Traced, f"__{short}__", _unary(PRIMITIVES[name]))
     for name in _METHODS:
         setattr(Traced, name, _numpy_method(getattr(np, name)))
 

@@ -1,0 +1,36 @@
+"""What traced values and tapes are made of: compiled where there was a C compiler, or in Python.
+
+``_recorder.c`` has the operators of :mod:`softtape.operators` once more. Without it softtape does
+just the same, and records programs of numbers several times slower.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__all__ = ["Growing", "Value", "new_rows", "recorder"]
+
+recorder: Any
+try:
+    import softtape._recorder as recorder  # type: ignore[import-not-found,no-redef]
+except ImportError:
+    recorder = None
+
+
+class Value:
+    """A value under tracing: its tape, its number there, and what it is."""
+
+    __slots__ = ("_index", "_tape", "_value")
+
+
+class Growing:
+    """What operations write to."""
+
+    __slots__ = ("constants", "count", "growing", "locations")
+
+
+new_rows: Any = list
+"""Makes what a tape writes its rows to: ``+=`` appends the integers of a tuple."""
+
+if recorder is not None and not TYPE_CHECKING:
+    Value, Growing, new_rows = recorder.Value, recorder.Growing, recorder.Rows

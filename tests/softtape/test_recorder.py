@@ -1,0 +1,258 @@
+"""The compiled operators record what those written in Python do, and lose no memory over it."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import gc
+import operator
+import subprocess
+import sys
+import weakref
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from softtape.errors import TraceError
+from softtape.native import recorder
+from softtape.operators import BINARY, python_operators
+from softtape.tape import Tape
+from softtape.traced import Traced
+
+compiled = pytest.mark.skipif(recorder is None, reason="there was no C compiler")
+PYTHON = python_operators(Traced)
+BINARIES = ("add", "sub", "mul", "truediv", "pow", "mod", "floordiv", "lt", "le", "gt", "ge")
+UNARIES = ("neg", "pos", "abs")
+
+
+def by_python(name: str) -> Callable[..., Any]:
+    """Return an operator as Python would find it, had Traced only the methods in Python."""
+
+    def apply(*operands: Any) -> Any:
+        if type(operands[0]) is Traced:
+            return PYTHON[f"__{name}__"](*operands)
+        first = getattr(type(operands[0]), f"__{name}__", None)
+        if first and (made := first(*operands)) is not NotImplemented:
+            return made
+        swapped = {"lt": "gt", "gt": "lt", "le": "ge", "ge": "le"}.get(name, f"r{name}")
+        return PYTHON[f"__{swapped}__"](*operands[::-1])
+
+    return apply
+
+
+numbers = st.one_of(
+    st.floats(allow_nan=False, width=64),
+    st.integers(-3, 1000),
+    st.floats(-10, 10).map(np.float64),
+    st.booleans(),
+    st.floats(-10, 10, width=32).map(np.float32),
+    st.just(Fraction(1, 3)),
+    st.just(np.array([1.0, 2.0])),
+    st.just("text"),
+    st.none(),
+)
+steps = st.lists(
+    st.tuples(st.sampled_from(BINARIES + UNARIES), st.integers(0, 5), numbers | st.integers(0, 5)),
+    max_size=12,
+)
+
+
+def run(steps: list[Any], start: list[Any], find: Callable[[str], Callable[..., Any]]) -> Any:
+    """Return all that steps on a tape's values leave behind: rows, constants, values, errors."""
+    said = []
+    with Tape() as tape:
+        known = [tape.input(f"x{i}", value) for i, value in enumerate(start)]
+        for name, which, other in steps:
+            mine = known[which % len(known)]
+            picked = known[other % len(known)] if type(other) is int else other
+            operands = (mine,) if name in UNARIES else (mine, picked)
+            if which % 2:
+                operands = operands[::-1]
+            try:
+                made = find(name)(*operands)
+            except (ArithmeticError, TypeError, ValueError, TraceError) as error:
+                said.append(type(error))
+            else:
+                if type(made) is Traced:
+                    known.append(made)
+                else:
+                    said.append(TypeError if made is NotImplemented else type(made))
+        rows = [*tape.rows]
+        values = [(type(x._value), repr(x._value), x._index) for x in known]
+        return rows, [*map(repr, tape.constants)], values, tape.count, said
+
+
+@compiled
+@given(steps, st.lists(st.floats(-4, 4) | st.integers(-3, 3), min_size=1, max_size=3))
+def test_they_record_what_those_in_python_do(steps: list[Any], start: list[Any]) -> None:
+    with np.errstate(all="ignore"):
+        ours = run(steps, start, lambda name: getattr(operator, name))
+        assert ours == run(steps, start, by_python)
+
+
+@compiled
+@pytest.mark.parametrize("name", [*BINARY, "lt", "le", "eq", "ne", "gt", "ge", *UNARIES, "invert"])
+def test_no_operator_of_a_number_goes_to_python(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: Any) -> Any:
+        raise AssertionError("went to Python")
+
+    with Tape() as tape:
+        x, y = tape.input("x", True), tape.input("y", 3)
+        if name == "invert":
+            x = y
+        if name == "matmul":
+            x, y = tape.input("u", np.ones(2)), tape.input("v", np.ones(2))
+        monkeypatch.setattr(Tape, "record", refused)
+        monkeypatch.setattr(Traced, "_applied", refused)
+        operands = (x,) if name in (*UNARIES, "invert") else (x, y)
+        made = PYTHON_FREE(name)(*operands)
+    assert made._value == PYTHON_FREE(name)(*(o._value for o in operands))
+
+
+def PYTHON_FREE(name: str) -> Callable[..., Any]:  # noqa: N802 -- beside PYTHON
+    return getattr(operator, name, None) or getattr(operator, f"{name}_")
+
+
+@compiled
+def test_a_ufunc_of_one_number_is_recorded_without_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(Traced, "_applied")
+    with Tape() as tape:
+        made: Any = np.sin(tape.input("x", 0.5))  # type: ignore[call-overload]
+        assert made._value == np.sin(0.5)
+        assert [*tape.rows][-2:] == [0, -1]
+
+
+def everything(x: Any, y: Any) -> None:
+    z = 2 * x + y / 3.0 - (-x) ** 2 + abs(y) % 0.7 + np.float64(2.0) * x
+    z = np.sin(z) + np.cos(z) * np.exp(-z)
+    bool(z < 1e9)
+    for attempt in (lambda: x / 0, lambda: x + "a", lambda: {x: 1}):
+        with contextlib.suppress(ArithmeticError, TypeError, TraceError):
+            attempt()
+
+
+@compiled
+def test_recording_over_and_over_takes_no_more_memory() -> None:
+    def record() -> None:
+        with Tape() as tape:
+            x, y = tape.input("x", 1.25), tape.input("y", 0.5)
+            everything(x, y)
+            tape.graph([x * y])
+        with contextlib.suppress(TraceError):
+            x * y
+
+    for _ in range(200):
+        record()
+    gc.collect()
+    before = sys.getallocatedblocks()
+    for _ in range(200):
+        record()
+    gc.collect()
+    assert sys.getallocatedblocks() - before < 100
+
+
+def test_a_tape_and_its_values_go_when_nobody_holds_them() -> None:
+    tape = Tape()
+    x = tape.input("x", 1.0)
+    y = x * 2.0
+    gone = weakref.ref(y)
+    del x, y
+    assert gone() is None
+    tape.close()
+
+
+def test_a_tape_in_a_cycle_is_collected() -> None:
+    class Owner:
+        def __call__(self, param: Any) -> Any:
+            return 1.0
+
+    owner: Any = Owner()
+    with Tape(start=owner) as tape:
+        owner.value = tape.input("x", 1.0) * 2.0
+    gone = weakref.ref(owner)
+    del owner, tape
+    gc.collect()
+    assert gone() is None
+
+
+def test_copies_share_what_they_were_made_of() -> None:
+    with Tape() as tape:
+        x = tape.input("x", 2.0)
+        assert copy.copy(x) is x
+        assert copy.deepcopy([x])[0] is x
+
+
+@compiled
+class TestRows:
+    def test_grow_by_tuples_and_read_as_integers(self) -> None:
+        rows = recorder.Rows()
+        for i in range(1000):
+            rows += (i, -1, 2 * i)
+        assert len(rows) == 3000
+        assert [*rows] == [part for i in range(1000) for part in (i, -1, 2 * i)]
+        np.testing.assert_array_equal(np.array(rows, np.int32), [*rows])
+
+    def test_empty_ones_are_an_empty_array(self) -> None:
+        made = np.array(recorder.Rows(), np.int32)
+        assert made.shape == (0,)
+
+    def test_do_not_move_while_an_array_shows_them(self) -> None:
+        rows = recorder.Rows()
+        rows += (1, 2, 3)
+        shown = np.frombuffer(rows, np.int32)
+        with pytest.raises(BufferError, match="being read"):
+            rows += tuple(range(3000))
+        assert shown.tolist() == [1, 2, 3]
+        with pytest.raises(ValueError, match="read-only"):
+            shown[0] = 5
+        del shown
+        rows += (4,)
+        assert [*rows] == [1, 2, 3, 4]
+
+    def test_what_does_not_fit_leaves_them_as_they_were(self) -> None:
+        rows = recorder.Rows()
+        rows += (1,)
+        with pytest.raises(OverflowError, match="at most 2147483647 nodes"):
+            rows += (2, 2**31)
+        with pytest.raises(TypeError):
+            rows += (2, "a")
+        with pytest.raises(TypeError):
+            rows += [2]
+        with pytest.raises(IndexError):
+            rows[1]
+        assert [*rows] == [1]
+
+
+def test_without_them_the_same_is_recorded() -> None:
+    program = """
+import sys
+sys.modules["softtape._recorder"] = None
+import numpy as np, softtape
+from softtape.native import recorder
+assert recorder is None
+from softtape.tape import Tape
+def f(x):
+    total = 0.0
+    for i in range(3):
+        total = total + np.sin(x * i) ** 2 / (1 + abs(x)) - (x if x > 0 else -x)
+    return total
+with Tape() as tape:
+    tape.graph([f(tape.input("x", 0.75))])
+print([*tape.rows], tape.constants, softtape.grad(f)(0.75))
+"""
+    here = program.replace('sys.modules["softtape._recorder"] = None\n', "")
+    here = here.replace("assert recorder is None\n", "")
+    root = Path(__file__).parents[2] / "src"
+    printed = [
+        subprocess.run(
+            [sys.executable, "-c", text], capture_output=True, text=True, check=True, cwd=root
+        ).stdout
+        for text in (program, here)
+    ]
+    assert printed[0] == printed[1] != ""
