@@ -11,7 +11,7 @@ import numpy as np
 from softtape.errors import TraceError
 from softtape.location import user_location
 from softtape.ops import foreign
-from softtape.refusals import refuse_function
+from softtape.refusals import refuse, refuse_function
 
 __all__ = ["library_ufunc"]
 
@@ -21,6 +21,8 @@ __tracebackhide__ = True  # pytest shows the user's line instead
 def library_ufunc(ufunc: np.ufunc) -> Callable[..., Any]:
     """Return what records a ufunc of a library, or raise where there is no rule."""
     known = foreign(ufunc)
+    if known is None and set("".join(ufunc.types)) <= set("O->"):
+        refuse("a function made by np.frompyfunc", "Make it by np.vectorize(f).")
     if known is None:
         name = ufunc.__name__
         special = getattr(sys.modules.get("scipy.special"), name, None)

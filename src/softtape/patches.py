@@ -37,6 +37,11 @@ def _log(x: Any, base: Any = math.e) -> Any:
     return np.log(x) if base == math.e else np.log(x) / np.log(base)
 
 
+def _isclose(a: Any, b: Any, *, rel_tol: Any = 1e-9, abs_tol: Any = 0.0) -> bool:
+    near = np.maximum(rel_tol * np.maximum(np.abs(a), np.abs(b)), abs_tol)
+    return bool((a == b) | ((np.abs(a - b) <= near) & np.isfinite(a) & np.isfinite(b)))
+
+
 def _fsum(values: Any) -> Any:
     return np.sum(stacked(list(values)))
 
@@ -65,13 +70,20 @@ _MATH: dict[str, Callable[..., Any]] = {
     **{f"a{name}": getattr(np, f"arc{name}") for name in ("sin", "cos", "tan", "tan2")},
     **{f"a{name}": getattr(np, f"arc{name}") for name in ("sinh", "cosh", "tanh")},
     **{name: _truth(getattr(np, name)) for name in ("isfinite", "isinf", "isnan")},
+    **{name: getattr(np, name) for name in ("modf", "frexp", "ldexp", "nextafter")},
+    "remainder": lambda x, y: x - y * np.rint(x / y),
+    "isclose": _isclose,
     "pow": np.power,
     "log": _log,
     "fsum": _fsum,
     "prod": _prod,
     "dist": _dist,
     "hypot": _hypot,
+    "sumprod": lambda p, q, /: np.sum(stacked(list(p)) * stacked(list(q))),  # from Python 3.12
+    "fma": lambda x, y, z, /: x * y + z,  # from Python 3.13
 }
+_OF_ITEMS = frozenset({"fsum", "prod", "dist", "sumprod"})
+"""Functions of :mod:`math` whose arguments may be iterators."""
 
 
 def _of_complex(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -206,6 +218,18 @@ def _looking(original: Callable[..., Any], follow: Callable[..., Any]) -> Callab
 
 
 @functools.cache
+def _looking_inside(original: Callable[..., Any], follow: Callable[..., Any]) -> Callable[..., Any]:
+    """Do as :func:`_looking` does, also where an argument is an iterator over traced values."""
+    looking = _looking(original, follow)
+
+    @functools.wraps(original)
+    def function(*args: Any, **keywords: Any) -> Any:
+        return looking(*(list(x) if isinstance(x, Iterator) else x for x in args), **keywords)
+
+    return function
+
+
+@functools.cache
 def _making(
     original: Callable[..., Any], follow: Callable[..., Any] | None = None
 ) -> Callable[..., Any]:
@@ -303,15 +327,22 @@ def _of_list(original: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(original)
     def function(*args: Any, **keywords: Any) -> Any:
-        if args and type(args[0]) in _LISTS and _concerns_us(args[0]):
-            args = (stacked(_current(args[0])), *args[1:])
+        for given in args:
+            if type(given) in _LISTS and _concerns_us(given):
+                args = tuple(stacked(_current(x)) if type(x) in _LISTS else x for x in args)
+                break
         return original(*args, **keywords)
 
     return function
 
 
 _LISTS = (list, tuple)
-_OF_LISTS = ("sum", "prod", "mean", "median", "max", "min", "std", "var")
+_OF_LISTS = (
+    *("sum", "prod", "mean", "median", "max", "min", "std", "var", "amax", "amin", "ptp"),
+    *("average", "percentile", "quantile", "cumsum", "cumprod", "sort", "argsort", "argmax"),
+    *("argmin", "diff", "trapezoid", "interp", "dot", "vdot", "inner", "outer", "cross", "where"),
+)
+_OF_MATRICES = ("norm", "det", "inv", "solve")
 _PASSING_NAN = (
     *("nan_to_num", "nansum", "nanprod", "nanmean", "nanvar", "nanstd", "nanmax", "nanmin"),
     *("nanmedian", "nanquantile", "nanpercentile", "nancumsum", "nancumprod"),
@@ -343,14 +374,19 @@ def _vectorized(self: Any, *args: Any, **keywords: Any) -> Any:
     """Do what np.vectorize does, one element after the other."""
     if not any(map(_concerns_us, (*args, *keywords.values()))):
         return _VECTORIZE(self, *args, **keywords)
-    if keywords or self.signature is not None or self.excluded:
+    if self.signature is not None:
         refuse(
-            "np.vectorize with keywords, signature= or excluded=",
-            "Give all arguments by position, or write the loop: np.stack([f(v) for v in x]).",
+            "np.vectorize with signature=", "Write the loop: np.stack([f(row) for row in rows])."
         )
-    given = np.broadcast_arrays(*map(_current, args))
-    shape = np.shape(given[0])
-    made = [self.pyfunc(*(x[index] for x in given)) for index in np.ndindex(shape)]
+    call: dict[Any, Any] = {**dict(enumerate(args)), **keywords}
+    each = [name for name in call if name not in self.excluded]
+    given = np.broadcast_arrays(*(stacked(_current(call[name])) for name in each))
+    shape = np.shape(given[0]) if given else ()
+    made = []
+    for index in np.ndindex(shape):
+        call.update(zip(each, (x[index] for x in given), strict=True))
+        places = [call[i] for i in range(len(args))]
+        made.append(self.pyfunc(*places, **{name: call[name] for name in keywords}))
     if made and isinstance(made[0], tuple):
         return tuple(np.reshape(stacked(list(part)), shape) for part in zip(*made, strict=True))
     return np.reshape(stacked(made), shape)
@@ -448,8 +484,10 @@ _VECTORIZE = np.vectorize.__call__
 def _replacements() -> Iterator[tuple[Any, str, Any, Any]]:
     """Yield module, name, what stands there and what is to stand there."""
     for name, follow in _MATH.items():
-        original = getattr(math, name)
-        yield math, name, original, _looking(original, follow)
+        original = getattr(math, name, None)
+        if original is not None:
+            looking = _looking_inside if name in _OF_ITEMS else _looking
+            yield math, name, original, looking(original, follow)
     for name, follow in _CMATH.items():
         original = getattr(cmath, name)
         yield cmath, name, original, _looking(original, follow)
@@ -465,7 +503,9 @@ def _replacements() -> Iterator[tuple[Any, str, Any, Any]]:
     for name in _OF_LISTS:
         original = getattr(np, name)
         yield np, name, original, _of_list(original)
-    yield np.linalg, "norm", np.linalg.norm, _of_list(np.linalg.norm)
+    for name in _OF_MATRICES:
+        original = getattr(np.linalg, name)
+        yield np.linalg, name, original, _of_list(original)
     for name in _PASSING_NAN:
         original = getattr(np, name)
         yield np, name, original, _passing_nan(original)

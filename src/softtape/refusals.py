@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import math
 import re
@@ -47,6 +48,12 @@ def refuse_constant(value: Any) -> NoReturn:
             "follow. Return a distance as the loss, such as (actual - expected) ** 2 or "
             "pytest_soft.squared_error(actual, expected), or return nothing: then what a soft test "
             "itself asserts is its loss."
+        )
+    if type(what.item() if what.ndim == 0 else None).__module__.startswith("numpy.polynomial."):
+        refuse(
+            "an operation with a polynomial as operand (what convert() asks for)",
+            "Convert the coefficients, by chebyshev.cheb2poly(c) and its like, or evaluate the "
+            "series itself.",
         )
     instead = {
         "O": "Convert what it holds to float; join traced values with np.stack([...]).",
@@ -130,15 +137,28 @@ def refuse_float(ndim: int) -> NoReturn:
                 refuse(what, f"numpy has no {name}: write it with numpy functions.")
         instead = " and ".join(f"np.{name}" for name in known)
         refuse(what, f"Use {instead}, which the tape records.")
-    target = text.split("=", 1)[0]
-    if "[" in target and "=" in text and "float" not in calls:
+    if "float" not in calls and _assigns_elements(text):
         refuse("assigning into a plain array", UNFOLLOWED)
     if ndim:
         refuse("float()", "A float must have no axes: index or sum the array first.")
+    if re.search(r"[\"']\s*%", text):
+        refuse("formatting by %", "Write an f-string: f'{x:.3f}'.")
     refuse(
         "float()",
         "Drop the call: a traced value already acts as its number, also in f-strings.",
     )
+
+
+def _assigns_elements(text: str) -> bool:
+    """Whether a line assigns to ``x[...]``."""
+    try:
+        (line,) = ast.parse(text).body
+    except (SyntaxError, ValueError):  # one of several lines of a statement
+        return bool(re.match(r"[^=(]*\]\s*([-+*/@%&|^<>]*)=(?!=)", text))
+    if not isinstance(line, (ast.Assign, ast.AugAssign)):
+        return False
+    targets = line.targets if isinstance(line, ast.Assign) else [line.target]
+    return any(isinstance(part, ast.Subscript) for t in targets for part in ast.walk(t))
 
 
 _STATISTICS = {

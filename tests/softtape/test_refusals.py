@@ -136,7 +136,7 @@ TRACED: list[tuple[Callable[[Any], Any], str]] = [
     (lambda x: x * hole(x), "np.array(x)"),
     (lambda x: np.nansum(hole(x)), "np.array(x)"),
     (lambda x: np.nditer(x), "np.ndindex"),
-    (lambda x: np.vectorize(np.sin, signature="()->()")(x), "np.stack"),
+    (lambda x: np.vectorize(np.sum, signature="(n)->()")(x), "np.stack"),
     (lambda x: np.r_[x, 1:3], "np.arange"),
     (lambda x: np.ravel(np.outer(x, x), order="K"), "order='C'"),
     (lambda x: np.geomspace(-x[0], x[1], 3), "the same sign"),
@@ -179,6 +179,9 @@ TRACED: list[tuple[Callable[[Any], Any], str]] = [
     (lambda x: np.asmatrix(x), "np.stack"),
     (lambda x: statistics.stdev([x[0], x[1]]), "np.std"),
     (lambda x: np.sin(x, where=np.array([True, False, True])), "np.where"),
+    (lambda x: np.frompyfunc(lambda v: v, 1, 1)(x), "np.vectorize"),
+    (lambda x: np.polynomial.Chebyshev(x).convert(kind=np.polynomial.Polynomial), "cheb2poly"),
+    (lambda x: "%.3f" % x[0], "f-string"),  # noqa: UP031
     (lambda x: np.packbits(x), "numpy functions"),
     (lambda x: np.add.at(PLAIN, 0, x[0]), "np.array(x)"),
     (lambda x: np.emath.sqrt(x), "numpy functions"),

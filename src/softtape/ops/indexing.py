@@ -31,7 +31,7 @@ def _filled(index: tuple[Any, ...], arrays: tuple[Any, ...]) -> tuple[Any, ...]:
 
 def _scatter_add(g: Any, *arrays: Any, shape: tuple[int, ...], index: tuple[Any, ...]) -> Any:
     """Return zeros of ``shape`` with ``g`` added at ``index``; repeated places add up."""
-    out = np.zeros(shape, getattr(g, "dtype", float))
+    out = np.zeros(shape, getattr(g, "dtype", complex if type(g) is complex else float))
     if arrays:
         np.add.at(out, _filled(index, arrays), g)
     else:

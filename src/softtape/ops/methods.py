@@ -9,7 +9,7 @@ import numpy as np
 
 from softtape.ops.indexing import pinned
 from softtape.ops.reductions import Axis, axes
-from softtape.ops.registry import FUNCTIONS, Kind, primitive
+from softtape.ops.registry import FUNCTIONS, Kind, Primitive, primitive
 
 __all__ = ["ufunc_method"]
 
@@ -33,8 +33,21 @@ def ufunc_method(
         return NotImplemented  # an argument the code does not know
 
 
-def _logsumexp(a: Any, axis: Axis = None, *, keepdims: bool = False, base: Any = np.exp) -> Any:
+def _logsumexp(
+    a: Any,
+    axis: Axis = None,
+    *,
+    keepdims: bool = False,
+    initial: Any = np._NoValue,
+    where: Any = True,
+    base: Any = np.exp,
+) -> Any:
     log = np.log if base is np.exp else np.log2
+    if where is not True:
+        a = np.where(where, a, -np.inf)
+    if initial is not np._NoValue:
+        made = _logsumexp(a, axis, keepdims=keepdims, base=base)
+        return (np.logaddexp if base is np.exp else np.logaddexp2)(initial, made)
     top = np.max(a, axis=axis, keepdims=True)
     top = np.where(np.isfinite(top), top, 0.0)  # of a constant sum, whose slope does not matter
     y = log(np.sum(base(a - top), axis=axis, keepdims=True)) + top
@@ -63,20 +76,33 @@ def _reduce(ufunc: np.ufunc, a: Any, axis: Axis = 0, **keywords: Any) -> Any:
 
 
 def _folded(
-    ufunc: np.ufunc, a: Any, axis: Axis = 0, *, keepdims: bool = False, initial: Any = np._NoValue
+    ufunc: np.ufunc,
+    a: Any,
+    axis: Axis = 0,
+    *,
+    keepdims: bool = False,
+    initial: Any = np._NoValue,
+    where: Any = True,
 ) -> Any:
     """Apply ``ufunc`` from left to right, one node for each element along the axis."""
     over = axes(axis, np.ndim(a))
     if len(over) != 1:
         raise NotImplementedError(f"np.{ufunc.__name__}.reduce goes along one axis at a time")
     parts = list(np.moveaxis(a, over[0], 0))
+    if where is not True and initial is np._NoValue:
+        initial = ufunc.identity
+        if initial is None:
+            raise ValueError(f"np.{ufunc.__name__}.reduce has no identity: where= needs initial=")
     if initial is not np._NoValue:
         parts.insert(0, initial)
     elif not parts:
         return ufunc.reduce(np.zeros(np.shape(a)), axis=over[0], keepdims=keepdims)
-    y = parts[0]
-    for part in parts[1:]:
-        y = ufunc(y, part)
+    y, given = parts[0], [True] * len(parts)
+    if where is not True:
+        given = list(np.moveaxis(np.broadcast_to(pinned(where), np.shape(a)), over[0], 0))
+        given = [True] * (len(parts) - len(given)) + given
+    for part, chosen in zip(parts[1:], given[1:], strict=True):
+        y = ufunc(y, part) if chosen is True else np.where(chosen, ufunc(y, part), y)
     return np.expand_dims(y, over[0]) if keepdims else y
 
 
@@ -135,7 +161,13 @@ def _reduceat(ufunc: np.ufunc, a: Any, indices: Any, axis: int = 0) -> Any:
     return np.moveaxis(np.stack(parts), 0, axis)
 
 
+def _called(ufunc: np.ufunc, *operands: Any, **keywords: Any) -> Any:
+    code = FUNCTIONS[ufunc]  # which a primitive's keywords would become static attributes of
+    return NotImplemented if isinstance(code, Primitive) else code(*operands, **keywords)
+
+
 _METHODS: dict[str, Callable[..., Any]] = {
+    "__call__": _called,
     "reduce": _reduce,
     "accumulate": _accumulate,
     "outer": _outer,

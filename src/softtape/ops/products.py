@@ -73,9 +73,11 @@ _einsum = primitive(
 
 
 @implements(np.einsum)
-def _np_einsum(subscripts: Any, *operands: Any, optimize: Any = False) -> Any:
+def _np_einsum(subscripts: Any, *operands: Any, optimize: Any = False, dtype: Any = None) -> Any:
     if not isinstance(subscripts, str):
         subscripts, operands = _from_sublists(subscripts, *operands)
+    if dtype is not None:
+        operands = tuple(np.astype(_array(x), np.dtype(dtype)) for x in operands)
     subscripts = _explicit(subscripts.replace(" ", ""), [np.ndim(x) for x in operands])
     given = (subscripts, *operands)
     terms = subscripts.split("->")[0].split(",")
@@ -85,6 +87,10 @@ def _np_einsum(subscripts: Any, *operands: Any, optimize: Any = False) -> Any:
         subscripts = ",".join(terms) + "->" + subscripts.split("->")[1]
     made = _einsum(*operands, subscripts=subscripts)
     return shared(made, given[1], np.einsum, given[0]) if len(given) == 2 else made
+
+
+def _array(x: Any) -> Any:
+    return x if hasattr(x, "_softtape_record") else np.asarray(x)
 
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -155,8 +161,11 @@ def _np_vdot(a: Any, b: Any, /) -> Any:
 
 
 @implements(np.vecdot)
-def _np_vecdot(x1: Any, x2: Any, /, axis: int = -1) -> Any:
-    return np.sum(conj(x1) * x2, axis=axis)
+def _np_vecdot(x1: Any, x2: Any, /, axis: int = -1, keepdims: bool = False) -> Any:
+    if axis != -1:  # which counts in each operand before they are broadcast
+        x1, x2 = np.moveaxis(x1, axis, -1), np.moveaxis(x2, axis, -1)
+    made = np.sum(conj(x1) * x2, axis=-1, keepdims=keepdims)
+    return np.moveaxis(made, -1, axis) if keepdims and axis != -1 else made
 
 
 @implements(np.inner)

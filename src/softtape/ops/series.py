@@ -156,7 +156,8 @@ def _np_interp(
     x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period: Any = None
 ) -> Any:
     """Piecewise linear; the slope at a knot is that of the interval to its right."""
-    x, xp, fp = (_float64(z) for z in (x, xp, fp))  # as numpy does
+    x, xp = _float64(x), _float64(xp)  # as numpy does
+    fp = fp if np.iscomplexobj(fp) else _float64(fp)
     if period is not None:
         period = abs(period)
         left = right = None

@@ -192,7 +192,9 @@ def _np_flipud(m: Any) -> Any:
 
 
 @implements(np.concatenate, sequences=(1,))
-def _np_concatenate(arrays: Any, /, axis: int | None = 0) -> Any:
+def _np_concatenate(arrays: Any, /, axis: int | None = 0, *, dtype: Any = None) -> Any:
+    if dtype is not None:
+        return np.astype(np.concatenate(arrays, axis), np.dtype(dtype))
     if axis is None:
         arrays, axis = [np.ravel(a) for a in arrays], 0
     # the first axis needs no counting
@@ -200,7 +202,9 @@ def _np_concatenate(arrays: Any, /, axis: int | None = 0) -> Any:
 
 
 @implements(np.stack, sequences=(1,))
-def _np_stack(arrays: Any, axis: int = 0) -> Any:
+def _np_stack(arrays: Any, axis: int = 0, *, dtype: Any = None) -> Any:
+    if dtype is not None:
+        return np.astype(np.stack(arrays, axis), np.dtype(dtype))
     return _stack(*arrays, axis=axis and axes(axis, ndim_of(arrays[0]) + 1)[0])
 
 
@@ -223,14 +227,14 @@ def _np_atleast_3d(*arys: Any) -> Any:
 
 
 @implements(np.vstack, sequences=(1,))
-def _np_vstack(tup: Any) -> Any:
-    return np.concatenate([np.atleast_2d(a) for a in tup], axis=0)
+def _np_vstack(tup: Any, *, dtype: Any = None) -> Any:
+    return np.concatenate([np.atleast_2d(a) for a in tup], axis=0, dtype=dtype)
 
 
 @implements(np.hstack, sequences=(1,))
-def _np_hstack(tup: Any) -> Any:
+def _np_hstack(tup: Any, *, dtype: Any = None) -> Any:
     parts = [np.atleast_1d(a) for a in tup]
-    return np.concatenate(parts, axis=0 if np.ndim(parts[0]) == 1 else 1)
+    return np.concatenate(parts, axis=0 if np.ndim(parts[0]) == 1 else 1, dtype=dtype)
 
 
 @implements(np.column_stack, sequences=(1,))

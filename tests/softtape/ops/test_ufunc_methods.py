@@ -29,6 +29,13 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "power": lambda x: np.power.reduce(x, axis=1),
     "logaddexp": lambda x: np.logaddexp.reduce(x, axis=1),
     "logaddexp2": lambda x: np.logaddexp2.reduce(x, axis=0, keepdims=True),
+    "logaddexp where": lambda x: np.logaddexp.reduce(x, axis=1, where=MASK, initial=0.5),
+    "logaddexp2 where": lambda x: np.logaddexp2.reduce(x, axis=0, where=MASK, initial=0.5),
+    "hypot where": lambda x: np.hypot.reduce(x, axis=1, where=MASK, initial=0.5),
+    "hypot where one": lambda x: np.hypot.reduce(x, axis=1, where=[False, True, True]),
+    "vecdot": lambda x: (
+        np.vecdot(x, x**2, axis=0) @ np.vecdot(x, x[:, :1], axis=0, keepdims=True).T
+    ),
     "add.accumulate": lambda x: np.add.accumulate(x, axis=1),
     "multiply.accumulate": lambda x: np.multiply.accumulate(x, axis=1),
     "maximum.accumulate": lambda x: np.maximum.accumulate(x, axis=1),
