@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-__all__ = ["Growing", "Value", "new_rows", "recorder"]
+__all__ = ["Growing", "Value", "new_rows", "recorder", "rows_tuple"]
 
 recorder: Any
 try:
@@ -32,5 +32,9 @@ class Growing:
 new_rows: Any = list
 """Makes what a tape writes its rows to: ``+=`` appends the integers of a tuple."""
 
+rows_tuple: Any = tuple
+"""Makes a tuple of these integers."""
+
 if recorder is not None and not TYPE_CHECKING:
     Value, Growing, new_rows = recorder.Value, recorder.Growing, recorder.Rows
+    rows_tuple = recorder.Rows.totuple

@@ -22,7 +22,7 @@ from softtape.columns import IS_INPUT, NONE, NUMBERS, OTHER, Recording, Rows
 from softtape.errors import TraceError
 from softtape.graph import Graph, Guard, has_hole
 from softtape.location import Location, user_location
-from softtape.native import Growing, new_rows
+from softtape.native import Growing, new_rows, rows_tuple
 from softtape.operands import plain_operand
 from softtape.ops import PRIMITIVES, Primitive
 from softtape.reading import Readable, Reader, set_reader
@@ -285,7 +285,7 @@ class Tape(Growing):
         """What was recorded so far, copied."""
         rows: Rows
         if self.count <= _FEW:
-            rows = tuple(self.rows)
+            rows = rows_tuple(self.rows)
         else:
             rows = np.array(self.rows, np.int32).reshape(-1, 3)
         return Recording(rows, tuple(self.constants), tuple(self.inputs), self.others.copy())

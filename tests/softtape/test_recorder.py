@@ -197,6 +197,7 @@ class TestRows:
         assert len(rows) == 3000
         assert [*rows] == [part for i in range(1000) for part in (i, -1, 2 * i)]
         np.testing.assert_array_equal(np.array(rows, np.int32), [*rows])
+        assert rows.totuple() == tuple(rows)
 
     def test_empty_ones_are_an_empty_array(self) -> None:
         made = np.array(recorder.Rows(), np.int32)
