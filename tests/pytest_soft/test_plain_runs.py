@@ -123,7 +123,7 @@ def section(result):
     return lines[start:end]
 
 
-@pytest.mark.parametrize("columns", [60, 80, 120])
+@pytest.mark.parametrize("columns", [60, 120])
 def test_width(project, monkeypatch, columns):
     monkeypatch.setenv("COLUMNS", str(columns))
     project.write("test_it.py", LONG)

@@ -147,7 +147,7 @@ def test_programs_of_many_tests_together():
 
 
 @given(st.lists(st.floats(-2, 2), min_size=1, max_size=12), st.integers(1, 9))
-@settings(derandomize=True, deadline=None, max_examples=60)
+@settings(derandomize=True, deadline=None, max_examples=20)
 def test_paths_that_flip_give_the_gradient_of_the_path_taken(points, cases):
     names = ["branches", "max of two", "mask"]
     problem = Objective(terms(names, cases), LAYOUT)

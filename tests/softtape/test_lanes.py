@@ -200,7 +200,7 @@ STEPS = [
     ),
     st.integers(1, 20),
 )
-@settings(derandomize=True, deadline=None, max_examples=60)
+@settings(derandomize=True, deadline=None, max_examples=30)
 def test_random_programs(steps, cases):
     def program(a, b, x, i):
         values = [a, b, x, a * x]

@@ -112,7 +112,8 @@ def assert_close(got: Any, wanted: Any, rtol: float) -> None:
     np.testing.assert_allclose(got, wanted, rtol=rtol, atol=rtol * scale)
 
 
-each_row = pytest.mark.parametrize("name", sorted(ROWS))
+# by module, so that pytest runs the tests of one row in succession and a worker draws it once
+each_row = pytest.mark.parametrize("name", sorted(ROWS), scope="module")
 
 
 def test_every_function_has_a_row() -> None:
@@ -229,7 +230,8 @@ def check_second_derivatives(call: Call, seed: int) -> None:
 
 @each_row
 def test_second_derivatives(name: str) -> None:
-    each_drawn(name, check_second_derivatives)
+    """On the last draw; the many draws compare them on each."""
+    check_second_derivatives(*drawn(name)[-1])
 
 
 def shares(program: Single, operands: Sequence[Array]) -> list[list[Any]]:
@@ -279,7 +281,7 @@ def check_float32(call: Call, _: int) -> None:
 @each_row
 def test_float32_stays_float32(name: str) -> None:
     if name != "astype":  # a row about widening
-        each_drawn(name, check_float32)
+        check_float32(*drawn(name)[-1])
 
 
 def has_slopes(call: Call) -> bool:
