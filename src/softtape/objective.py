@@ -213,6 +213,7 @@ class Objective:
         """Return r, shape (m,), with 𝓛 = Σ r², and ∂r/∂θ, shape (m, n)."""
         shares = self._shares("jacobian", theta)
         if shares is None:
+            self._seen(theta, np.inf)
             return np.full(1, np.inf), np.full((1, theta.size), np.nan)
         parts = [share.residuals for _, share in shares if share.residuals is not None]
         residuals = np.concatenate(parts) if parts else np.zeros(0)
@@ -222,6 +223,8 @@ class Objective:
             for key, rows in share.rows.items():
                 matrix[start : start + len(part), self.layout.slices[key]] = rows
             start += len(part)
+        with np.errstate(over="ignore", invalid="ignore"):
+            self._seen(theta, float(residuals @ residuals))
         return residuals, self._pulled_back(theta, matrix)
 
     @cached_property

@@ -129,13 +129,18 @@ class Bounds:
         ends = np.cumsum(self.parts, dtype=int).tolist()
         return [slice(e - n, e) for e, n in zip(ends, self.parts, strict=True) if n > 1]
 
+    @cached_property
+    def none(self) -> bool:
+        """Whether the box is all of ℝⁿ."""
+        return bool(np.all(self.lower == -np.inf) and np.all(self.upper == np.inf))
+
     def contains(self, theta: Floats) -> bool:
         """Tell whether ``theta``, shape (n,), lies in the box."""
         return bool(np.all((self.lower <= theta) & (theta <= self.upper)))
 
     def project(self, theta: Floats) -> Floats:
         """Return the point of the box nearest to ``theta``, shape (n,)."""
-        return np.minimum(np.maximum(theta, self.lower), self.upper)
+        return theta if self.none else np.minimum(np.maximum(theta, self.lower), self.upper)
 
     def free(self, theta: Floats, gradient: Floats) -> NDArray[np.bool_]:
         """Return the mask, shape (n,), of the variables that a descent step may move.
@@ -143,6 +148,8 @@ class Bounds:
         Held are those on a bound where the gradient pushes outward, and those whose bounds
         coincide.
         """
+        if self.none:
+            return np.ones(theta.shape, bool)
         held_low = (theta <= self.lower) & (gradient > 0)
         held_high = (theta >= self.upper) & (gradient < 0)
         free: NDArray[np.bool_] = ~(held_low | held_high | (self.lower == self.upper))

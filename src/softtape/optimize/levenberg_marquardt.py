@@ -1,9 +1,11 @@
 """Levenberg-Marquardt: damped Gauss-Newton steps for sums of squares."""
 
 from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
 
 import numpy as np
 
+from softtape.errors import SoftError
 from softtape.optimize.base import (
     Bounds,
     Floats,
@@ -15,9 +17,13 @@ from softtape.optimize.base import (
 
 __all__ = ["LevenbergMarquardt", "LevenbergMarquardtState"]
 
+_Model: TypeAlias = tuple[Floats, Floats]  # residuals and their Jacobian
+
 _EPS = float(np.finfo(np.float64).eps)
 _SQRT_EPS = float(np.sqrt(_EPS))
 _LARGEST_DAMPING = 1e100
+_FEW = 32  # variables whose derivatives cost so little that they are asked for on suspicion
+_SURE = 1e12  # a condition that leaves least squares nothing to cut off
 _LOST = 1e-2  # of the norm of J's column: by less than this a variable hardly matters any more
 
 
@@ -30,7 +36,8 @@ class LevenbergMarquardtState(State):
     without unit, and ``growth`` the factor for the next rejection. ``newton``, shape (n,), is
     the undamped step, and ``remaining`` the drop of L which it promises: near a minimum that falls
     at every undamped step, whatever the conditioning of J. While ``polishing``, only
-    level steps are tried.
+    level steps are tried. ``sure`` tells that the last step was the first trial: then the next
+    one is expected to be so, too.
     """
 
     factor: Floats
@@ -40,6 +47,7 @@ class LevenbergMarquardtState(State):
     newton: Floats
     growth: float = 2.0
     polishing: bool = False
+    sure: bool = True
 
     @property
     def description(self) -> str:
@@ -59,7 +67,8 @@ class LevenbergMarquardt:
     raises the damping. So does one after which some variable hardly matters any more: a step far
     too long may well lower L, and end on a plain from where that variable never returns. Where the
     drop of L drowns in rounding, undamped steps go on as long as each leaves less to gain: that is
-    where the last digits come from.
+    where the last digits come from. L is what the residuals give, and is asked for by itself only
+    at a trial that may well fail.
     """
 
     first_damping: float = 0.1
@@ -70,17 +79,15 @@ class LevenbergMarquardt:
         return "lm"
 
     def start(self, objective: Objective, theta: Floats, bounds: Bounds) -> LevenbergMarquardtState:
-        """Evaluate ``theta``, shape (n,), its residuals and their Jacobian."""
-        value = objective.value(theta)
-        state = _linearise(
-            objective, bounds, theta, value, np.zeros_like(theta), self.first_damping
-        )
+        """Evaluate ``theta``, shape (n,): its residuals and their Jacobian."""
+        model = objective.residuals_and_jacobian(theta)
+        state = _linearise(bounds, theta, model, np.zeros_like(theta), self.first_damping)
         if state is not None:
             return state
         unknown = np.full_like(theta, np.nan)
         return LevenbergMarquardtState(
             theta=theta,
-            value=value,
+            value=_total(model[0]),
             gradient=unknown,
             noise=0.0,
             remaining=np.inf,
@@ -98,40 +105,54 @@ class LevenbergMarquardt:
         """Return the state after one accepted trial, or ``state`` with its status."""
         if state.polishing or state.remaining <= state.noise:
             return _polish(objective, bounds, state)
-        damping, growth = state.damping, state.growth
+        damping, growth, sure = state.damping, state.growth, state.sure
         while damping < _LARGEST_DAMPING:
             theta = bounds.project(state.theta + _move(state, bounds, damping))
             if np.array_equal(theta, state.theta):
                 break
             promised = _predicted(state, theta - state.theta)
-            value = objective.value(theta) if promised > state.noise else np.inf
-            if np.isfinite(value) and value < state.value - state.noise:
-                after = _relaxed(damping, (state.value - value) / promised)
-                accepted = _linearise(objective, bounds, theta, value, state.scale, after)
-                if accepted is not None and _all_matter(state, accepted):
-                    return accepted
-            damping, growth = damping * growth, 2 * growth
+            if promised > state.noise:
+                value, model = _tried(objective, theta, sure)
+                if np.isfinite(value) and value < state.value - state.noise:
+                    model = model or objective.residuals_and_jacobian(theta)
+                    after = _relaxed(damping, (state.value - value) / promised)
+                    accepted = _linearise(bounds, theta, model, state.scale, after)
+                    if accepted is not None and _all_matter(state, accepted):
+                        first = damping == state.damping
+                        return accepted if first else replace(accepted, sure=False)
+            damping, growth, sure = damping * growth, 2 * growth, False
         return _polish(objective, bounds, state)
 
 
+def _tried(objective: Objective, theta: Floats, sure: bool) -> tuple[float, _Model | None]:
+    """Return L at a trial, and residuals and Jacobian if these were asked for at once."""
+    if sure and theta.size <= _FEW:
+        try:
+            model = objective.residuals_and_jacobian(theta)
+        except SoftError:
+            pass  # there may be none at a trial that is not accepted
+        else:
+            return _total(model[0]), model
+    return objective.value(theta), None
+
+
+@np.errstate(over="ignore", under="ignore")
+def _total(residuals: Floats) -> float:
+    return float(np.sum(residuals**2))
+
+
+@np.errstate(over="ignore", invalid="ignore", under="ignore")
 def _linearise(
-    objective: Objective,
-    bounds: Bounds,
-    theta: Floats,
-    value: float,
-    scale: Floats,
-    damping: float,
+    bounds: Bounds, theta: Floats, model: _Model, scale: Floats, damping: float
 ) -> LevenbergMarquardtState | None:
     """Return the state at ``theta``, or None where its residuals or Jacobian are not finite."""
-    residuals, jacobian = objective.residuals_and_jacobian(theta)
-    if not is_finite(value, residuals, jacobian):
+    residuals, jacobian = model
+    value = _total(residuals)
+    gradient = 2 * (jacobian.T @ residuals)
+    norms = np.sqrt(np.sum(jacobian**2, axis=0))
+    if not is_finite(value, gradient, norms):
         return None
-    with np.errstate(over="ignore", invalid="ignore"):
-        gradient = 2 * (jacobian.T @ residuals)
-        norms = np.sqrt(np.sum(jacobian**2, axis=0))
-    if not is_finite(0.0, gradient, norms):
-        return None
-    basis, factor = np.linalg.qr(jacobian)
+    factor, rotated = _triangle(jacobian, residuals)
     state = LevenbergMarquardtState(
         theta=theta,
         value=value,
@@ -139,8 +160,8 @@ def _linearise(
         noise=_noise(theta, value, norms),
         remaining=np.inf,
         factor=factor,
-        rotated=basis.T @ residuals,
-        newton=np.zeros_like(theta),
+        rotated=rotated,
+        newton=gradient,
         scale=np.maximum(scale, norms),
         damping=damping,
     )
@@ -154,12 +175,10 @@ def _noise(theta: Floats, value: float, norms: Floats) -> float:
     Every residual has at least the rounding of what a last-place change of θ does to it, however
     much of it cancels in the gradient.
     """
-    with np.errstate(over="ignore", invalid="ignore"):
-        rounded = np.sqrt(value) * float(np.sum(norms * np.abs(theta)))
+    rounded = np.sqrt(value) * float(norms @ np.abs(theta))
     return 4 * _EPS * (2 * value + (rounded if np.isfinite(rounded) else 0.0))
 
 
-@np.errstate(over="ignore", invalid="ignore", under="ignore")
 def _newton(state: LevenbergMarquardtState, bounds: Bounds) -> Floats:
     """Return the undamped step, shape (n,), or a damped one where bounds spoil that.
 
@@ -167,8 +186,10 @@ def _newton(state: LevenbergMarquardtState, bounds: Bounds) -> Floats:
     damping it does, unless θ is a minimum. Only so may ``remaining`` tell of convergence.
     """
     newton = _move(state, bounds, 0.0)
-    theta = state.theta + newton
-    stopped = (newton != 0) & ((theta <= bounds.lower) | (theta >= bounds.upper))
+    if bounds.none:
+        return newton
+    lower, upper = bounds.lower - state.theta, bounds.upper - state.theta
+    stopped = (newton != 0) & ((newton <= lower) | (newton >= upper))
     if not stopped.any():
         return newton
     moves = [newton] + [_move(state, bounds, damping) for damping in (1e-2, 1.0, 1e2, 1e4)]
@@ -178,13 +199,16 @@ def _newton(state: LevenbergMarquardtState, bounds: Bounds) -> Floats:
 @np.errstate(over="ignore", invalid="ignore", under="ignore")
 def _move(state: LevenbergMarquardtState, bounds: Bounds, damping: float) -> Floats:
     """Return the damped step δ, shape (n,), that stays within the bounds."""
+    scale = np.where(state.scale > 0, state.scale, 1.0)
+    matrix = state.factor / scale
+    if bounds.none:
+        return _damped(matrix, state.rotated, damping) / scale
     free = bounds.free(state.theta, state.gradient)
     lower, upper = bounds.lower - state.theta, bounds.upper - state.theta
     move = np.zeros_like(state.theta)
     while free.any():
         rest = state.rotated + state.factor[:, ~free] @ move[~free]
-        scale = np.where(state.scale[free] > 0, state.scale[free], 1.0)
-        move[free] = _damped(state.factor[:, free] / scale, rest, damping) / scale
+        move[free] = _damped(matrix[:, free], rest, damping) / scale[free]
         beyond = free & ((move < lower) | (move > upper))
         if not beyond.any():
             break
@@ -194,12 +218,40 @@ def _move(state: LevenbergMarquardtState, bounds: Bounds, damping: float) -> Flo
 
 
 def _damped(matrix: Floats, target: Floats, damping: float) -> Floats:
-    """Return x that minimises ‖target + matrix x‖² + damping ‖x‖²."""
+    """Return x that minimises ‖target + matrix x‖² + damping ‖x‖².
+
+    Of several the shortest; that takes a decomposition ten times as long as the other way.
+    """
+    n = matrix.shape[1]
     if damping > 0.0:
-        n = matrix.shape[1]
         matrix = np.vstack([matrix, np.sqrt(damping) * np.eye(n)])
         target = np.concatenate([target, np.zeros(n)])
+    found = _solved(matrix, target) if len(matrix) >= n > 0 else None
+    if found is not None:
+        return found
     return np.linalg.lstsq(matrix, -target, rcond=None)[0].astype(np.float64, copy=False)
+
+
+def _solved(matrix: Floats, target: Floats) -> Floats | None:
+    """Return the only solution of a least squares problem; None where others may be as good."""
+    n = matrix.shape[1]
+    if len(matrix) > n:
+        matrix, target = _triangle(matrix, target)
+    sides = np.eye(n, n + 1)
+    sides[:, n] = -target
+    try:
+        solved: Any = np.linalg.solve(matrix, sides)
+    except np.linalg.LinAlgError:
+        return None
+    condition = np.linalg.norm(matrix) * np.linalg.norm(solved[:, :n])
+    return solved[:, n] if condition < _SURE else None
+
+
+def _triangle(matrix: Floats, column: Floats) -> tuple[Floats, Floats]:
+    """Return R of matrix = QR, and Qᵀ times a column, for which Q itself is not needed."""
+    n = matrix.shape[1]
+    table: Any = np.linalg.qr(np.column_stack([matrix, column]), mode="r")
+    return table[:n, :n], table[:n, n]
 
 
 @np.errstate(over="ignore", invalid="ignore", under="ignore")
@@ -238,10 +290,11 @@ def _polish(
         theta = bounds.project(state.theta + fraction * state.newton)
         if np.array_equal(theta, state.theta):
             break
-        value = objective.value(theta)
+        value, model = _tried(objective, theta, sure=True)
         if not value <= state.value + state.noise / 2:
             continue
-        new = _linearise(objective, bounds, theta, value, state.scale, state.damping)
+        model = model or objective.residuals_and_jacobian(theta)
+        new = _linearise(bounds, theta, model, state.scale, state.damping)
         if new is not None and new.level_and_nearer(state.value, state.noise, state.remaining):
             return replace(new, polishing=True)
     return replace(state, status=_exhausted(state))

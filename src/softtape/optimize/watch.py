@@ -90,7 +90,10 @@ class Watch:
     def residuals_and_jacobian(self, theta: Floats) -> tuple[Floats, Floats]:
         """Return the residuals, shape (m,), and their Jacobian, shape (m, n)."""
         self._before()
-        return self._objective.residuals_and_jacobian(theta.copy())
+        residuals, jacobian = self._objective.residuals_and_jacobian(theta.copy())
+        with np.errstate(over="ignore", invalid="ignore"):
+            self._see(theta, float(np.sum(residuals**2)), None)
+        return residuals, jacobian
 
     @property
     def has_curvature(self) -> bool:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from softtape.errors import SoftError
 from softtape.optimize import Bounds, LevenbergMarquardt, Status, minimize
 
 # NIST StRD, Misra1a (Misra, 1978: dental research): y = b1 (1 - exp(-b2 x)); public domain.
@@ -157,6 +158,36 @@ def test_a_jacobian_that_is_not_finite_shortens_the_step(squares):
 
     result = fit(Cliff(lambda b: np.stack([b[0] - 3.5, 0.1 * (b[0] - 3.5) ** 2])), [-6.0])
     assert result.theta[0] == pytest.approx(3.5)
+
+
+def test_the_loss_alone_is_asked_for_only_after_a_trial_that_failed(squares):
+    class Asked(squares):
+        def value(self, theta):
+            alone.append(theta)
+            return super().value(theta)
+
+    alone = []
+    fit(Asked(lambda b: np.exp(b) - 1.0), [0.1])
+    assert not alone
+    fit(Asked(lambda b: np.log(b) - 1.0), [30.0])  # the first step goes far below zero
+    assert alone
+
+
+def test_a_trial_without_residuals_is_a_failed_one_where_the_loss_is_higher(squares):
+    class Partly(squares):
+        def residuals_and_jacobian(self, theta):
+            if theta[0] < 0:
+                raise SoftError("no sum of squares")
+            return super().residuals_and_jacobian(theta)
+
+    def residuals(b):
+        return np.where(b.real > 0, np.log(np.where(b.real > 0, b, 1.0)) - 1.0, 50.0)
+
+    objective = Partly(residuals)
+    result = fit(objective, [30.0])
+    assert any(theta[0] < 0 for theta in objective.asked)
+    assert result.theta[0] == pytest.approx(np.e, rel=1e-14)
+    assert result.status.converged
 
 
 def test_the_loss_never_rises_by_more_than_rounding(squares):
