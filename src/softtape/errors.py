@@ -1,6 +1,14 @@
 """The exceptions softtape raises on purpose; each message names the place and the way out."""
 
-__all__ = ["DerivativeError", "ParamError", "ParamWarning", "SoftError", "StoreError", "TraceError"]
+__all__ = [
+    "DerivativeError",
+    "NoResidualsError",
+    "ParamError",
+    "ParamWarning",
+    "SoftError",
+    "StoreError",
+    "TraceError",
+]
 
 
 class SoftError(Exception):
@@ -21,6 +29,10 @@ class StoreError(SoftError):
 
 class TraceError(SoftError, TypeError):
     """A traced value would leave the tape, which would lose its gradient."""
+
+
+class NoResidualsError(SoftError):
+    """A total loss was asked for its residuals where it is no sum of squares."""
 
 
 class DerivativeError(SoftError, TypeError):

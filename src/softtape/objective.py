@@ -17,7 +17,7 @@ from softtape.curvature import direction_key, slope_terms
 from softtape.engines.threads import threads_to_use
 from softtape.groups import CaseError, Group
 from softtape.singles import Share
-from softtape.terms import Members, ShapeOfProblemChanged, Term, TrialError
+from softtape.terms import Members, NoSquaresError, ShapeOfProblemChanged, Term, TrialError
 
 __all__ = ["Layout", "Objective", "ShapeOfProblemChanged", "Term", "TrialError"]
 
@@ -361,7 +361,7 @@ class Objective:
         self, group: Members, kind: Kind, inputs: Mapping[str, Any], trusted: Container[int]
     ) -> Share:
         if kind == "jacobian" and not group.has_residuals:
-            raise ShapeOfProblemChanged("a test took a path that is no sum of squares")
+            raise NoSquaresError("a test took a path that is no sum of squares")
         if not self._may_trace and group.runs_tests:
             raise CaseError(group.members[0], TrialError("it would have to be run"))
         return group.share(kind, inputs, trusted)

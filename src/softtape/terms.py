@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softtape.choice import EngineChoice, Kind
-from softtape.errors import SoftError
+from softtape.errors import NoResidualsError, SoftError
 from softtape.graph import Graph
 from softtape.groups import Case, CaseError, Group
 from softtape.singles import Share
 
-__all__ = ["Members", "PlainTerm", "ShapeOfProblemChanged", "Term", "TrialError"]
+__all__ = ["Members", "NoSquaresError", "PlainTerm", "ShapeOfProblemChanged", "Term", "TrialError"]
 
 _MOST_PATHS = 32
 _PATIENCE = 8  # so many new paths in a row: a test that is not expected to repeat one
@@ -26,6 +26,10 @@ class TrialError(Exception):
 
 class ShapeOfProblemChanged(SoftError):  # noqa: N818 -- an event to act on, not a user's error
     """A test took a path that reaches a new Param, or that shows no residuals."""
+
+
+class NoSquaresError(ShapeOfProblemChanged, NoResidualsError):
+    """A test took a path that shows no residuals; on another one it may show them again."""
 
 
 class Members(Protocol):

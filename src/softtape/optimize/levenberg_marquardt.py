@@ -5,7 +5,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from softtape.errors import SoftError
+from softtape.errors import NoResidualsError
 from softtape.optimize.base import (
     Bounds,
     Floats,
@@ -23,7 +23,6 @@ _EPS = float(np.finfo(np.float64).eps)
 _SQRT_EPS = float(np.sqrt(_EPS))
 _LARGEST_DAMPING = 1e100
 _FEW = 32  # variables whose derivatives cost so little that they are asked for on suspicion
-_SURE = 1e12  # a condition that leaves least squares nothing to cut off
 _LOST = 1e-2  # of the norm of J's column: by less than this a variable hardly matters any more
 
 
@@ -32,7 +31,9 @@ class LevenbergMarquardtState(State):
     """The state of Levenberg-Marquardt, with J = QR and k = min(m, n).
 
     ``factor`` is R, shape (k, n); ``rotated`` is Qᵀr, shape (k,): all a step needs of J and r.
-    ``scale``, shape (n,), is the largest norm that each column of J has had; ``damping`` is μ,
+    ``norms``, shape (n,), are those of J's columns, ``scale`` the largest that each has had. With
+    R = UΣVᵀD, where D is ``scale``, ``sigma`` is Σ, shape (k,), ``right`` Vᵀ, shape (k, n), and
+    ``turned`` UᵀQᵀr, shape (k,), so that a step is a matter of two products. ``damping`` is μ,
     without unit, and ``growth`` the factor for the next rejection. ``newton``, shape (n,), is
     the undamped step, and ``remaining`` the drop of L which it promises: near a minimum that falls
     at every undamped step, whatever the conditioning of J. While ``polishing``, only
@@ -42,7 +43,11 @@ class LevenbergMarquardtState(State):
 
     factor: Floats
     rotated: Floats
+    norms: Floats
     scale: Floats
+    sigma: Floats
+    right: Floats
+    turned: Floats
     damping: float
     newton: Floats
     growth: float = 2.0
@@ -59,16 +64,16 @@ class LevenbergMarquardtState(State):
 class LevenbergMarquardt:
     """Levenberg-Marquardt for L = Σ r².
 
-    Each trial minimises ‖r + Jδ‖² + μ‖Dδ‖² by orthogonal factorisation of the stacked [J; √μ D],
-    never by normal equations. D is the running maximum of J's column norms (Moré, The Levenberg-
-    Marquardt algorithm, 1978), μ follows the gain ratio (Nielsen, IMM-REP-1999-05; Madsen, Nielsen
-    and Tingleff, Methods for Non-Linear Least Squares Problems, 2004). Variables that a step would
-    carry beyond a bound stop there, and the others are solved for again. A trial that is not finite
-    raises the damping. So does one after which some variable hardly matters any more: a step far
-    too long may well lower L, and end on a plain from where that variable never returns. Where the
-    drop of L drowns in rounding, undamped steps go on as long as each leaves less to gain: that is
-    where the last digits come from. L is what the residuals give, and is asked for by itself only
-    at a trial that may well fail.
+    Each trial minimises ‖r + Jδ‖² + μ‖Dδ‖² by orthogonal factorisation, never by normal equations:
+    J = QR, and the singular values of RD⁻¹ serve every μ. D is the running maximum of J's column
+    norms (Moré, The Levenberg-Marquardt algorithm, 1978), μ follows the gain ratio (Nielsen,
+    IMM-REP-1999-05; Madsen, Nielsen and Tingleff, Methods for Non-Linear Least Squares Problems,
+    2004). Variables that a step would carry beyond a bound stop there, and the others are solved
+    for again. A trial that is not finite raises the damping. So does one after which some variable
+    hardly matters any more: a step far too long may well lower L, and end on a plain from where
+    that variable never returns. Where the drop of L drowns in rounding, undamped steps go on as
+    long as each leaves less to gain: that is where the last digits come from. L is what the
+    residuals give, and is asked for by itself only at a trial that may well fail.
     """
 
     first_damping: float = 0.1
@@ -94,8 +99,12 @@ class LevenbergMarquardt:
             status=Status.NO_GRADIENT,
             factor=np.empty((0, theta.size)),
             rotated=np.empty(0),
-            newton=unknown,
+            norms=unknown,
             scale=unknown,
+            sigma=np.empty(0),
+            right=np.empty((0, theta.size)),
+            turned=np.empty(0),
+            newton=unknown,
             damping=self.first_damping,
         )
 
@@ -129,8 +138,8 @@ def _tried(objective: Objective, theta: Floats, sure: bool) -> tuple[float, _Mod
     if sure and theta.size <= _FEW:
         try:
             model = objective.residuals_and_jacobian(theta)
-        except SoftError:
-            pass  # there may be none at a trial that is not accepted
+        except NoResidualsError:
+            pass  # at a trial that is not accepted that does not matter
         else:
             return _total(model[0]), model
     return objective.value(theta), None
@@ -153,6 +162,8 @@ def _linearise(
     if not is_finite(value, gradient, norms):
         return None
     factor, rotated = _triangle(jacobian, residuals)
+    scale = np.maximum(scale, norms)
+    sigma, right, turned = _split(factor / _units(scale), rotated)
     state = LevenbergMarquardtState(
         theta=theta,
         value=value,
@@ -161,8 +172,12 @@ def _linearise(
         remaining=np.inf,
         factor=factor,
         rotated=rotated,
+        norms=norms,
+        scale=scale,
+        sigma=sigma,
+        right=right,
+        turned=turned,
         newton=gradient,
-        scale=np.maximum(scale, norms),
         damping=damping,
     )
     newton = _newton(state, bounds)
@@ -196,19 +211,23 @@ def _newton(state: LevenbergMarquardtState, bounds: Bounds) -> Floats:
     return max(moves, key=lambda move: _predicted(state, move))
 
 
-@np.errstate(over="ignore", invalid="ignore", under="ignore")
+def _units(scale: Floats) -> Floats:
+    """Return D: what each variable is measured in, shape (n,)."""
+    return np.where(scale > 0, scale, 1.0)
+
+
+@np.errstate(over="ignore", invalid="ignore", under="ignore", divide="ignore")
 def _move(state: LevenbergMarquardtState, bounds: Bounds, damping: float) -> Floats:
     """Return the damped step δ, shape (n,), that stays within the bounds."""
-    scale = np.where(state.scale > 0, state.scale, 1.0)
-    matrix = state.factor / scale
+    scale = _units(state.scale)
     if bounds.none:
-        return _damped(matrix, state.rotated, damping) / scale
+        return _damped(state.sigma, state.right, state.turned, damping) / scale
     free = bounds.free(state.theta, state.gradient)
     lower, upper = bounds.lower - state.theta, bounds.upper - state.theta
-    move = np.zeros_like(state.theta)
+    matrix, move = state.factor / scale, np.zeros_like(state.theta)
     while free.any():
         rest = state.rotated + state.factor[:, ~free] @ move[~free]
-        move[free] = _damped(matrix[:, free], rest, damping) / scale[free]
+        move[free] = _damped(*_split(matrix[:, free], rest), damping) / scale[free]
         beyond = free & ((move < lower) | (move > upper))
         if not beyond.any():
             break
@@ -217,34 +236,21 @@ def _move(state: LevenbergMarquardtState, bounds: Bounds, damping: float) -> Flo
     return move
 
 
-def _damped(matrix: Floats, target: Floats, damping: float) -> Floats:
-    """Return x that minimises ‖target + matrix x‖² + damping ‖x‖².
+def _damped(sigma: Floats, right: Floats, turned: Floats, damping: float) -> Floats:
+    """Return x that minimises ‖t + Ax‖² + damping ‖x‖², of several the shortest.
 
-    Of several the shortest; that takes a decomposition ten times as long as the other way.
+    A = UΣVᵀ is given by Σ, Vᵀ and Uᵀt, with which each damping is a matter of two products.
     """
-    n = matrix.shape[1]
-    if damping > 0.0:
-        matrix = np.vstack([matrix, np.sqrt(damping) * np.eye(n)])
-        target = np.concatenate([target, np.zeros(n)])
-    found = _solved(matrix, target) if len(matrix) >= n > 0 else None
-    if found is not None:
-        return found
-    return np.linalg.lstsq(matrix, -target, rcond=None)[0].astype(np.float64, copy=False)
+    squares = sigma**2 + damping
+    kept = squares > (_EPS * right.shape[1]) ** 2 * np.max(squares, initial=0.0)
+    step: Floats = right.T @ np.where(kept, -sigma * turned / squares, 0.0)
+    return step
 
 
-def _solved(matrix: Floats, target: Floats) -> Floats | None:
-    """Return the only solution of a least squares problem; None where others may be as good."""
-    n = matrix.shape[1]
-    if len(matrix) > n:
-        matrix, target = _triangle(matrix, target)
-    sides = np.eye(n, n + 1)
-    sides[:, n] = -target
-    try:
-        solved: Any = np.linalg.solve(matrix, sides)
-    except np.linalg.LinAlgError:
-        return None
-    condition = np.linalg.norm(matrix) * np.linalg.norm(solved[:, :n])
-    return solved[:, n] if condition < _SURE else None
+def _split(matrix: Floats, target: Floats) -> tuple[Floats, Floats, Floats]:
+    """Return Σ, Vᵀ and Uᵀt of a matrix UΣVᵀ and a target t."""
+    left, sigma, right = np.linalg.svd(matrix, full_matrices=False)
+    return sigma, right, left.T @ target
 
 
 def _triangle(matrix: Floats, column: Floats) -> tuple[Floats, Floats]:
@@ -263,8 +269,7 @@ def _predicted(state: LevenbergMarquardtState, move: Floats) -> float:
 
 def _all_matter(before: LevenbergMarquardtState, after: LevenbergMarquardtState) -> bool:
     """Tell whether each variable that had a say in the residuals still has one after a step."""
-    with np.errstate(over="ignore", under="ignore"):
-        had, has = (np.sqrt(np.sum(state.factor**2, axis=0)) for state in (before, after))
+    had, has = before.norms, after.norms
     return not np.any((has < _LOST * had) & (had > _SQRT_EPS * before.scale))
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from softtape.errors import SoftError
+from softtape.errors import NoResidualsError
 from softtape.optimize import Bounds, LevenbergMarquardt, Status, minimize
 
 # NIST StRD, Misra1a (Misra, 1978: dental research): y = b1 (1 - exp(-b2 x)); public domain.
@@ -177,7 +177,7 @@ def test_a_trial_without_residuals_is_a_failed_one_where_the_loss_is_higher(squa
     class Partly(squares):
         def residuals_and_jacobian(self, theta):
             if theta[0] < 0:
-                raise SoftError("no sum of squares")
+                raise NoResidualsError("no sum of squares")
             return super().residuals_and_jacobian(theta)
 
     def residuals(b):
