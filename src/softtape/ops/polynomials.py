@@ -54,17 +54,15 @@ def _np_polydiv(u: Any, v: Any) -> Any:
     u, v = _coefficients(u) + 0.0, _coefficients(v) + 0.0
     m, n = np.shape(u)[0] - 1, np.shape(v)[0] - 1
     quotient: list[Any] = []
-    rest = np.astype(u, np.result_type(u, v))
-    if m < n:
-        return np.zeros(1, rest.dtype), rest
+    rest, scale = np.astype(u, np.result_type(u, v)), 1.0 / v[0]
     for k in range(m - n + 1):
-        factor = rest[k] / v[0]
+        factor = scale * rest[k]
         quotient.append(factor)
         rest = rest - np.pad(factor * v, (k, m - n - k))
-    rest = rest[m - n + 1 :] if n else rest[-1:] * 0.0
+    # by numpy's own steps: in float32 what they leave before the remainder may be too large to drop
     while np.shape(rest)[0] > 1 and bool(np.isclose(rest[0], 0, rtol=1e-14)):
         rest = rest[1:]
-    return np.stack(quotient), rest
+    return np.stack(quotient) if quotient else np.zeros(1, rest.dtype), rest
 
 
 @implements(np.polyder)

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from numpy_calls.draw import Table, any_of, fixed, joined
+
+
+def divided(u: Any, v: Any) -> Any:
+    """Without what rounding may leave before the remainder, more or less of it by dtype."""
+    quotient, rest = np.polydiv(u, v)
+    return joined((quotient, rest[-max(1, len(v) - 1) :]))
+
 
 SMOOTH: Table = {
     np.polyval: any_of(
@@ -14,8 +23,8 @@ SMOOTH: Table = {
     np.polysub: fixed(np.polysub, (2,), (3,)),
     np.polymul: fixed(np.polymul, (2,), (3,), analytic=False),
     np.polydiv: any_of(
-        fixed(lambda u, v: joined(np.polydiv(u, v + 3.0)), (4,), (2,), analytic=False),
-        fixed(lambda u, v: joined(np.polydiv(u, v + 3.0)), (3,), (1,), analytic=False),
+        fixed(lambda u, v: divided(u, v + 3.0), (4,), (2,), analytic=False),
+        fixed(lambda u, v: divided(u, v + 3.0), (3,), (1,), analytic=False),
         fixed(lambda u: joined(np.polydiv(u, [1.0, 2.0, 3.0])), (2,), analytic=False),
     ),
     np.polyder: any_of(fixed(np.polyder, (4,)), fixed(lambda p: np.polyder(p, 2), (4,))),

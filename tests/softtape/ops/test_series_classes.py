@@ -62,3 +62,17 @@ def test_classes_hold_traced_coefficients(program: Any) -> None:
     h = 1e-5
     slope = (np.sum(program(C + h, X + h)) - np.sum(program(C - h, X - h))) / (2 * h)
     np.testing.assert_allclose(np.sum(got[1]) + np.sum(got[2]), slope, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_a_division_of_polynomials_leaves_what_it_leaves_plainly(dtype: str) -> None:
+    rng = np.random.default_rng(0)
+    lengths = set()
+    for n in [*range(1, 5)] * 5:  # rounding decides how much of the remainder is dropped
+        u, v = rng.normal(size=4).astype(dtype), rng.normal(size=n).astype(dtype)
+        with following(), Tape() as tape:
+            made = np.polydiv(tape.input("u", u), tape.input("v", v))
+        for part, wanted in zip(made, np.polydiv(u, v), strict=True):
+            np.testing.assert_array_equal(part._value, wanted, strict=True)
+        lengths.add(len(made[1]) - n)
+    assert dtype == "f8" or len(lengths) > 2
