@@ -20,7 +20,7 @@ from weakref import ReferenceType, ref
 import numpy as np
 from numpy.typing import NDArray
 
-from softtape.memory import Memory, address, flat_memory
+from softtape.memory import Memory, address, flat_memory, unreadable
 from softtape.native import Value
 from softtape.operands import Flat, stacked
 from softtape.ops import FUNCTIONS
@@ -36,6 +36,9 @@ _PLAIN = frozenset({float, int, bool, np.float64, np.float32, np.int64, np.bool_
 _SEEN_OTHERWISE = "assigning into an array whose memory is seen as another dtype, or as parts,"
 _PUT = FUNCTIONS[np.put]
 _plain_set = np.ndarray.__setitem__
+_dtype: Any = np.ndarray.dtype
+_dtype_of = _dtype.__get__  # what numpy's C code sees
+_set_dtype = getattr(np.ndarray, "_set_dtype", _dtype.__set__)  # numpy 2.5 deprecates the latter
 
 
 class Fresh(np.ndarray):
@@ -54,7 +57,7 @@ class Fresh(np.ndarray):
             return
         if type(self) is Mosaic:
             memory = getattr(obj, "_memory", None)
-            if memory is not None and self.dtype == obj.dtype:
+            if memory is not None and _dtype_of(self) == _dtype_of(obj):
                 self._memory = memory
         elif type(obj) is Fresh:
             try:
@@ -140,7 +143,18 @@ def _operand(value: Any) -> Any:
 
 def bare(array: Any) -> NDArray[Any]:
     """Return the memory of an array of the program as numpy's own array."""
-    return np.ndarray.view(array, np.ndarray)
+    return np.ndarray.view(array, array.dtype, np.ndarray)
+
+
+def _remember(array: Any, memory: Memory) -> None:
+    """Let an array be a Mosaic of these elements.
+
+    Code that goes by numpy's C structure, as ``plain[...] = array`` does, hears of no protocol. It
+    finds a dtype there that nothing can be cast from or computed with, and raises.
+    """
+    array.__class__ = Mosaic
+    array._memory = memory
+    _set_dtype(array, unreadable(memory.flat.dtype))
 
 
 def linked(made: Any, source: Fresh) -> Any:
@@ -165,8 +179,7 @@ def linked(made: Any, source: Fresh) -> Any:
     if type(source) is Mosaic:
         if made.dtype != source.dtype:
             return made
-        view.__class__ = Mosaic
-        view._memory = source._memory
+        _remember(view, source._memory)
         return view
     root = _root_of(source)
     view._root = root
@@ -208,8 +221,7 @@ def _mosaics(array: Fresh) -> None:
         refuse(_SEEN_OTHERWISE, "Work on a copy: x = np.array(x).")
     memory = Memory(flat)
     for member in {id(a): a for a in (root, array, *family)}.values():
-        member.__class__ = Mosaic
-        member._memory = memory
+        _remember(member, memory)
 
 
 def _pinned(index: Any) -> Any:
@@ -232,11 +244,15 @@ class Mosaic(Fresh):
 
     __slots__ = ()
 
+    @property
+    def dtype(self) -> Any:
+        """The dtype of its elements."""
+        memory = getattr(self, "_memory", None)
+        return _dtype_of(self) if memory is None else memory.flat.dtype
+
     def _softtape_current(self) -> Any:
         memory = getattr(self, "_memory", None)
-        if memory is None:
-            return self.view(np.ndarray)
-        return memory.read(self._where())
+        return bare(self) if memory is None else memory.read(self._where())
 
     def _softtape_plain(self) -> Any:
         return self._softtape_current()
@@ -278,7 +294,7 @@ class Mosaic(Fresh):
             self._check_writeable()
             self._memory.write(places, known)
             return
-        _plain_set(self, index, _operand(value))
+        bare(self)[index] = _operand(value)
         self._memory.written(places)
 
     def _check_writeable(self) -> None:
@@ -407,7 +423,7 @@ class Mosaic(Fresh):
         if args or keywords:
             kind = args[0] if args else next(iter(keywords.values()))
             if kind is np.ndarray:
-                return np.ndarray.view(self, np.ndarray)
+                return refuse_array() if type(self._softtape_current()) is Traced else bare(self)
             refuse("view() in another type", "Convert what it holds: x.astype(dtype).")
         return self[...]
 
@@ -568,7 +584,7 @@ def mutated(traced: Traced, others: Iterable[Traced], fixed: Iterable[Traced]) -
         array = np.ndarray.__new__(
             Mosaic, old.shape, old.dtype, buffer=flat, offset=start, strides=old.strides
         )
-        array._memory = memory
+        _remember(array, memory)
         memory.write(array._where(), member)
         member._value = array
         member.__class__ = Mutated

@@ -11,6 +11,7 @@ records what it would have recorded with plain variables; an array of many parts
 
 from __future__ import annotations
 
+import functools
 import itertools
 from typing import Any
 from weakref import ReferenceType
@@ -22,10 +23,10 @@ from numpy.typing import NDArray
 from softtape.graph import HOLE
 from softtape.ops import PRIMITIVES
 from softtape.ops.indexing import Slot, getitem
-from softtape.refusals import refuse
+from softtape.refusals import UNREADABLE, refuse
 from softtape.traced import Traced
 
-__all__ = ["Memory"]
+__all__ = ["Memory", "unreadable"]
 
 __tracebackhide__ = True  # pytest shows the user's line instead
 
@@ -43,6 +44,13 @@ def flat_memory(array: NDArray[Any]) -> NDArray[Any] | None:
     order = sorted(range(array.ndim), key=lambda axis: -array.strides[axis])
     flat = array.view(np.ndarray).transpose(order).reshape(-1)
     return flat if np.may_share_memory(flat, array) or not array.size else None
+
+
+@functools.cache
+def unreadable(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return a dtype of the same size that numpy neither casts to numbers nor computes with."""
+    half = f"V{dtype.itemsize // 2}"
+    return np.dtype([(UNREADABLE, half), ("", half)])
 
 
 def address(array: NDArray[Any]) -> int:

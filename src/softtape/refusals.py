@@ -17,6 +17,7 @@ from softtape.location import asked_by_scipy, raised_at, user_location
 
 __all__ = [
     "UNFOLLOWED",
+    "UNREADABLE",
     "explained",
     "outlived",
     "refuse",
@@ -66,10 +67,10 @@ def refuse_constant(value: Any) -> NoReturn:
 
 def refuse(what: str, instead: str) -> NoReturn:
     """Raise for an operation that would drop a value off the tape."""
-    raise TraceError(
-        f"{user_location()}\n{what} would take a traced value off the tape and lose its "
-        f"gradient. {instead}"
-    )
+    raise TraceError(f"{user_location()}\n{_LOSING.format(what)} {instead}")
+
+
+_LOSING = "{} would take a traced value off the tape and lose its gradient."
 
 
 def refuse_array() -> NoReturn:
@@ -95,11 +96,15 @@ def _refuse_scipy() -> None:
 
 def refuse_hole() -> NoReturn:
     """Raise where a plain array is used that was filled from one with traced elements."""
-    refuse(
-        "copying an array with traced elements into a plain array (plain[...] = x, or a view of x "
-        "that numpy makes as a plain array)",
-        UNFOLLOWED,
-    )
+    refuse(_COPYING, UNFOLLOWED)
+
+
+_COPYING = (
+    "copying an array with traced elements into a plain array (plain[...] = x, or a view of x "
+    "that numpy makes as a plain array)"
+)
+UNREADABLE = "traced elements"
+"""What numpy names in its error where its C code meets an array that holds such."""
 
 
 UNFOLLOWED = (
@@ -199,6 +204,8 @@ def explained(error: BaseException | None, traceback: TracebackType | None) -> T
                 f"{place}\n{name}() would take a traced value off the tape and lose its gradient "
                 f"({error}). {instead}"
             )
+    if f"('{UNREADABLE}'" in str(error):
+        return TraceError(f"{place}\n{_LOSING.format(_COPYING)} {UNFOLLOWED}")
     if not re.search(r"\b(Traced|Mutated|Mosaic)\b", str(error)):
         return None
     if re.search(r"\bma\.|\bmask|\bmatrix\b", place.text):

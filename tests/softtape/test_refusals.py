@@ -54,9 +54,16 @@ def filled(x: Any) -> Any:
 
 
 def hole(x: Any) -> Any:
+    made = np.zeros(3)
+    plain = made.view(np.ndarray)  # nobody watches it
+    made[:] = x
+    return plain
+
+
+def copied(x: Any) -> Any:
     plain = PLAIN.copy()
     plain[...] = filled(x)
-    return plain
+    return x * 2.0 if plain[0] > 1 else x
 
 
 def half(x: Any) -> Any:
@@ -135,6 +142,8 @@ TRACED: list[tuple[Callable[[Any], Any], str]] = [
     (lambda x: half(x), "z.real.copy()"),
     (lambda x: x * hole(x), "np.array(x)"),
     (lambda x: np.nansum(hole(x)), "np.array(x)"),
+    (lambda x: copied(x), "np.array(x)"),
+    (lambda x: filled(x).view(np.ndarray), "np.stack"),
     (lambda x: np.nditer(x), "np.ndindex"),
     (lambda x: np.vectorize(np.sum, signature="(n)->()")(x), "np.stack"),
     (lambda x: np.r_[x, 1:3], "np.arange"),
