@@ -26,7 +26,7 @@ from softtape.transforms.batch import (
     stacked_constants,
 )
 from softtape.transforms.fuse import fuse
-from softtape.transforms.replay import replay
+from softtape.transforms.replay import layouts
 
 __all__ = ["Points"]
 
@@ -241,5 +241,4 @@ class _Program:
 
 def _largest(graph: Graph) -> int:
     """Return the size of the largest value that a graph computes."""
-    with np.errstate(all="ignore"):
-        return max(int(np.size(value)) for value in replay(graph, graph.start))
+    return max(int(np.size(value)) for value in layouts(graph))

@@ -19,7 +19,7 @@ from softtape.transforms.jvp import jacobian, jacobian_of
 from softtape.transforms.replay import GuardBroken, replay
 from softtape.transforms.residuals import residual_form
 from softtape.transforms.simplify import simplify
-from softtape.transforms.vjp import gradient_of, value_and_gradient
+from softtape.transforms.vjp import gradient_of, read_by_sweep, value_and_gradient
 
 __all__ = ["Share", "Single", "can_compile", "make_single"]
 
@@ -150,7 +150,8 @@ class _NumpySingle:
     def _at_once(self, kind: Kind, inputs: Mapping[str, Any], guarded: bool) -> list[Any] | None:
         graph = self._squares if kind == "jacobian" else self._graph
         try:
-            values = replay(graph, inputs, guarded=guarded)
+            read = read_by_sweep(graph) if kind == "gradient" else None
+            values = replay(graph, inputs, guarded=guarded, read=read)
         except GuardBroken:
             return None
         if kind == "jacobian":

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from mmap import mmap
 from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from softtape.engines.source import Writer
 from softtape.graph import CONSTANT, INPUT, Graph
 from softtape.ops import PRIMITIVES
+from softtape.transforms.replay import replay
 
 __all__ = ["Program", "Workspace"]
 
@@ -57,7 +56,8 @@ class Program:
         moves = graph.active(set(graph.inputs.values()) - set(own))
         cased = graph.active(own)
         with np.errstate(all="ignore"):
-            shown = _shown(graph, [a or b for a, b in zip(moves, cased, strict=True)])
+            read = [not (a or b) for a, b in zip(moves, cased, strict=True)]
+            shown = replay(graph, graph.start, read=read)
         work = [k for k, (op, _, _) in enumerate(graph.nodes) if op not in (CONSTANT, INPUT)]
         moving = [k for k in work if moves[k]]
         # where there are no chunks, nothing is shared between them: all is one function
@@ -131,42 +131,6 @@ class Program:
             Whether to ask the guards at all.
         """
         return self.compute(self.before(inputs), [], self._mine, guarded)
-
-
-def _shown(graph: Graph, computed: Sequence[bool]) -> list[Any]:
-    """Return the value of each node at the start; of arrays that are computed only the layout.
-
-    All values at once would need several times the memory that running the program does.
-    """
-    last = {a: number for number, (_, args, _) in enumerate(graph.nodes) for a in args}
-    gone: dict[int, list[int]] = {}
-    for a, number in last.items():
-        if computed[a]:
-            gone.setdefault(number, []).append(a)
-    values: list[Any] = []
-    for number, (op, args, attrs) in enumerate(graph.nodes):
-        if op == CONSTANT:
-            values.append(attrs)
-        elif op == INPUT:
-            values.append(graph.start[attrs])
-        else:
-            values.append(PRIMITIVES[op](*[values[a] for a in args], **(attrs or {})))
-        for a in gone.get(number, ()):
-            if isinstance(values[a], np.ndarray) and values[a].nbytes >= _LARGE:
-                values[a] = _layout_of(values[a])
-    return values
-
-
-def _layout_of(array: NDArray[Any]) -> NDArray[Any]:
-    """Return an array of the same layout that takes no memory, as nobody writes into it.
-
-    What np.empty returns may be memory that was used before, and is then missing elsewhere.
-    """
-    strides = np.empty_like(array).strides
-    return np.ndarray(array.shape, array.dtype, mmap(-1, array.nbytes), strides=strides)
-
-
-_LARGE = 1 << 17  # bytes from which a mapping of its own is worth its pages
 
 
 def _listed(names: Sequence[str], numbers: Sequence[int]) -> str:

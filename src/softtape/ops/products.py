@@ -16,7 +16,7 @@ from softtape.ops.shaping import unbroadcast
 __all__: list[str] = []
 
 
-def _matmul_left(g: Any, y: Any, a: Any, b: Any) -> Any:
+def _matmul_left(g: Any, a: Any, b: Any) -> Any:
     if np.ndim(b) == 1:
         return g * b if np.ndim(a) == 1 else np.expand_dims(g, -1) * b
     if np.ndim(a) == 1:
@@ -25,7 +25,7 @@ def _matmul_left(g: Any, y: Any, a: Any, b: Any) -> Any:
     return unbroadcast(g @ np.swapaxes(b, -1, -2), np.shape(a))
 
 
-def _matmul_right(g: Any, y: Any, a: Any, b: Any) -> Any:
+def _matmul_right(g: Any, a: Any, b: Any) -> Any:
     if np.ndim(a) == 1:
         return g * a if np.ndim(b) == 1 else np.expand_dims(a, -1) * np.expand_dims(g, -2)
     if np.ndim(b) == 1:
@@ -39,8 +39,8 @@ _matmul = implements(np.matmul)(
         "matmul",
         operator.matmul,
         (
-            lambda g, y, a, b: unbroadcast(_matmul_left(g, y, a, b), np.shape(a)),
-            lambda g, y, a, b: unbroadcast(_matmul_right(g, y, a, b), np.shape(b)),
+            lambda g, y, a, b: unbroadcast(_matmul_left(g, a, b), np.shape(a)),
+            lambda g, y, a, b: unbroadcast(_matmul_right(g, a, b), np.shape(b)),
         ),
         kind=Kind.MULTILINEAR,
     )

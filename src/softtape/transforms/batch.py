@@ -21,7 +21,7 @@ from softtape.ops import PRIMITIVES, Kind
 from softtape.tape import Tape
 from softtape.transforms.batching_rules import RULES, CannotBatchError, elementwise, with_axis
 from softtape.transforms.jvp import pushforward, unit_seeds, unit_vectors
-from softtape.transforms.replay import as_numpy, derive, replay
+from softtape.transforms.replay import as_numpy, derive, layouts
 from softtape.transforms.vjp import pullback
 
 __all__ = [
@@ -240,8 +240,7 @@ def _rows(graph: Graph, values: Sequence[Any], copies: Sequence[int]) -> list[An
 
 def shapes(graph: Graph, numbers: Sequence[int]) -> list[tuple[int, ...]]:
     """Return the shapes of some nodes."""
-    with np.errstate(all="ignore"):
-        values = replay(graph, graph.start)
+    values = layouts(graph)
     return [np.shape(values[n]) for n in numbers]
 
 

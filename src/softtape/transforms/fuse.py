@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from softtape.graph import CONSTANT, INPUT, Graph, Node, shape_of
-from softtape.transforms.replay import replay
+from softtape.transforms.replay import layouts
 from softtape.transforms.simplify import simplify
 
 __all__ = ["fuse"]
@@ -41,8 +41,7 @@ def _powers(graph: Graph) -> Graph:
     The root of a truth value would be a float16.
     """
     nodes = list(graph.nodes)
-    with np.errstate(all="ignore"):
-        values = replay(graph, graph.start)
+    values = layouts(graph)
     for number, (op, args, _) in enumerate(nodes):
         if op == "power" and nodes[args[1]][0] == CONSTANT and _is_float64(values[args[0]]):
             exponent = nodes[args[1]][2]
@@ -72,8 +71,7 @@ class _Fuser:
 
     def __init__(self, graph: Graph, cases: Container[str]) -> None:
         self._graph = graph
-        with np.errstate(all="ignore"):
-            values = replay(graph, graph.start)
+        values = layouts(graph)
         self._shapes = [shape_of(v) for v in values]
         self._floats = [_is_float64(v) for v in values]
         self._factor = [_is_factor(v) for v in values]

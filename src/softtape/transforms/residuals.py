@@ -18,7 +18,7 @@ from softtape.columns import IS_INPUT, NONE, Recording
 from softtape.graph import CONSTANT, Graph, Node, shape_of
 from softtape.ops import BY_CODE, Kind
 from softtape.ops.complex import is_complex
-from softtape.transforms.replay import replay
+from softtape.transforms.replay import layouts
 
 __all__ = ["Needs", "residual_form", "residuals"]
 
@@ -95,8 +95,7 @@ def _shapes(graph: Graph) -> Sequence[tuple[int, ...]]:
     shaped = any(map(shape_of, [*graph.start.values(), *nodes.unusual()]))
     if not shaped and all(c <= IS_INPUT or BY_CODE[c].kind in _BY_ELEMENT for c in nodes.used):
         return [()] * len(nodes)
-    with np.errstate(all="ignore"):
-        return [shape_of(v) for v in replay(graph, graph.start)]
+    return [shape_of(v) for v in layouts(graph)]
 
 
 def _active(graph: Graph) -> Sequence[Any] | NDArray[np.bool_]:
@@ -209,8 +208,7 @@ class _Search:
         if self._complex is None:
             nodes = Recording.of(self.graph.nodes)
             if nodes.others or any(map(is_complex, nodes.unusual())):
-                with np.errstate(all="ignore"):
-                    self._complex = list(map(is_complex, replay(self.graph, self.graph.start)))
+                self._complex = list(map(is_complex, layouts(self.graph)))
             else:  # numbers and operators make no complex number of real ones
                 self._complex = [False] * len(nodes)
         return self._complex[number]

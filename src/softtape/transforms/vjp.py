@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dis
+import inspect
+import itertools
 from collections.abc import Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
 
-from softtape.graph import Graph, shape_of
-from softtape.ops import PRIMITIVES, Kind
+from softtape.graph import CONSTANT, INPUT, Graph, shape_of
+from softtape.ops import PRIMITIVES, Kind, Primitive
 from softtape.ops.complex import is_complex
 from softtape.ops.shaping import unbroadcast
 from softtape.transforms.replay import derive
@@ -104,7 +107,45 @@ def value_and_gradient(graph: Graph) -> Graph:
     Its outputs are the value, then one gradient per input in the order of ``graph.inputs``, each
     in the shape of the input.
     """
-    return derive(graph, partial(gradient_of, graph))
+    return derive(graph, partial(gradient_of, graph), read_by_sweep(graph))
+
+
+def read_by_sweep(graph: Graph) -> list[bool]:
+    """Return whether the value of each node is read by `gradient_of`, not only its shape."""
+    active = graph.active()
+    read = [False] * len(graph)
+    for number in (*graph.outputs, *graph.inputs.values()):
+        read[number] = True
+    for number, (op, args, _) in enumerate(graph.nodes):
+        if op in (CONSTANT, INPUT) or not active[number]:
+            continue
+        result, operands = _reads(PRIMITIVES[op], tuple(active[a] for a in args))
+        read[number] = read[number] or result
+        for a, needed in zip(args, operands, strict=True):
+            read[a] = read[a] or needed
+    return read
+
+
+@cache
+def _reads(primitive: Primitive, active: tuple[bool, ...]) -> tuple[bool, tuple[bool, ...]]:
+    """Return whether the rules read the result, and which operands, by their names in the code."""
+    count, every = len(active), primitive.vjps
+    rules = [every] if callable(every) else list(itertools.compress(every, active))
+    first = 3 if callable(every) else 2  # of its parameters that is an operand
+    result, operands = False, [False] * count
+    for rule in filter(None, rules):
+        code = getattr(rule, "__code__", None)
+        if code is None:
+            return True, (True,) * count
+        used = {step.argval for step in dis.get_instructions(code)}.union(code.co_cellvars)
+        names = list(code.co_varnames[: code.co_argcount])
+        if code.co_flags & inspect.CO_VARARGS:
+            rest = code.co_varnames[code.co_argcount + code.co_kwonlyargcount]
+            names += [rest] * (first + count - len(names))
+        result = result or names[first - 1] in used
+        known = zip(operands, names[first : first + count], strict=True)
+        operands = [read or name in used for read, name in known]
+    return result, tuple(operands)
 
 
 def gradient_of(graph: Graph, values: list[Any]) -> list[Any]:

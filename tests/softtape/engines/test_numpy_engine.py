@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from softtape.engines import Program
-from softtape.engines.numpy import _layout_of
 from softtape.tape import Tape
 from softtape.transforms import value_and_gradient
+from softtape.transforms.replay import _layout_of
 
 
 def test_runs_again_and_again() -> None:

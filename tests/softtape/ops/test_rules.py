@@ -25,7 +25,8 @@ from softtape.patches import following
 from softtape.singles import Single, can_compile, make_single
 from softtape.tape import Tape
 from softtape.transforms import jacobian, value_and_gradient
-from softtape.transforms.replay import derive
+from softtape.transforms.replay import derive, replay
+from softtape.transforms.vjp import gradient_of, read_by_sweep
 
 few = settings(derandomize=True, deadline=None, max_examples=2, database=None)
 seeds = st.integers(0, 2**32 - 1)
@@ -174,6 +175,25 @@ def check_gradient(call: Call, seed: int) -> list[Array]:
         assert_close(np.ravel(gradient), np.ravel(weights) @ block, rtol)
 
     return wanted
+
+
+def check_what_is_not_read(call: Call, seed: int) -> None:
+    with np.errstate(all="ignore"):
+        weights = np.random.default_rng(seed).uniform(
+            -1, 1, np.shape(call.function(*call.operands))
+        )
+        total = record(weighted_sum(call.function, weights), call.operands)
+        values, kept = (replay(total, named(call.operands)) for _ in range(2))
+        for number, read in enumerate(read_by_sweep(total)):
+            if not read and getattr(kept[number], "dtype", np.dtype(int)).kind in "fc":
+                kept[number] = np.full_like(kept[number], np.nan)
+        for got, wanted in zip(gradient_of(total, kept), gradient_of(total, values), strict=True):
+            np.testing.assert_array_equal(got, wanted)
+
+
+def test_a_sweep_reads_only_what_it_is_said_to_read() -> None:
+    for name in ROWS:
+        check_what_is_not_read(*drawn(name)[0])
 
 
 def check_jacobians(call: Call, wanted: Sequence[Array]) -> None:

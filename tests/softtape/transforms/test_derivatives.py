@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +14,7 @@ from softtape.graph import Graph
 from softtape.tape import Tape
 from softtape.transforms import jacobian, value_and_gradient
 from softtape.transforms.replay import derive, replay
-from softtape.transforms.vjp import gradient_of
+from softtape.transforms.vjp import gradient_of, read_by_sweep
 
 
 def record(program: Callable[..., Any], **inputs: Any) -> Graph:
@@ -142,3 +143,37 @@ def test_a_sweep_lets_go_of_the_values_that_it_is_past() -> None:
     assert gradient_of(graph, values)[1] == pytest.approx(2 * np.cos(0.5) * np.exp(2 * np.sin(0.5)))
     held = [number for number, value in enumerate(values) if value is not None]
     assert held == [graph.inputs["x"]]
+
+
+@pytest.mark.parametrize("how", ["at once", "recorded"])
+def test_large_values_that_no_rule_reads_are_let_go(how: str) -> None:
+    data = np.ones((500, 500))  # 2 MB
+
+    def program(x: Any) -> Any:
+        for _ in range(30):
+            x = x - data
+        return np.sum(x)
+
+    graph = record(program, x=np.float64(2.0))
+    tracemalloc.start()
+    if how == "at once":
+        made = gradient_of(graph, replay(graph, graph.start, read=read_by_sweep(graph)))
+        assert made[1] == data.size
+    else:
+        value_and_gradient(graph)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 6 * data.nbytes
+
+
+def test_a_large_constant_in_another_order_is_not_copied() -> None:
+    matrix = np.ones((2000, 500))
+    graph = record(lambda x: np.sum((matrix @ (x * np.ones(500))) ** 2), x=np.float64(2.0))
+
+    def large(graph: Graph) -> list[Any]:
+        constants = [attrs for op, _, attrs in graph.nodes if op == "constant"]
+        return [value for value in constants if np.size(value) == matrix.size]
+
+    (held,), made = large(graph), large(value_and_gradient(graph))
+    assert [constant.shape for constant in made] == [(2000, 500), (500, 2000)]
+    assert all(np.shares_memory(constant, held) for constant in made)
