@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pytest_soft.collect import may_assert
 from pytest_soft.distance import (
     MIRRORED,
     Distance,
@@ -23,20 +22,20 @@ from pytest_soft.distance import (
 )
 from pytest_soft.soften import softened
 
-__all__ = ["Assertion", "Asserts", "limit_of", "measure", "measuring"]
+__all__ = ["Assertion", "Asserts", "distances_of", "measure", "relies_on_asserts"]
 
 __tracebackhide__ = True  # messages and tracebacks shall end in the user's own code
 
 
-def measuring(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return what to trace for a test: the function, or its twin that returns its distances.
+def distances_of(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the twin of a test that returns its distances; itself if it does not rely on asserts.
 
     Parameters
     ----------
     function
         The test function or bound method.
     """
-    twin = softened(function) if may_assert(function) else None
+    twin = softened(function)
     if twin is None:
         return function
 
@@ -48,19 +47,9 @@ def measuring(function: Callable[..., Any]) -> Callable[..., Any]:
     return distances
 
 
-def limit_of(function: Callable[..., Any], threshold: float | None) -> float | None:
-    """Return the loss that a fit has to get a test to: where it asserts, that all of it holds.
-
-    Parameters
-    ----------
-    function
-        The test function or bound method.
-    threshold
-        The limit its author set, or None.
-    """
-    if not may_assert(function) or softened(function) is None:
-        return threshold
-    return 1.0 if threshold is None else min(threshold, 1.0)
+def relies_on_asserts(function: Callable[..., Any]) -> bool:
+    """Whether a test is measured by what it asserts."""
+    return softened(function) is not None
 
 
 def measure(

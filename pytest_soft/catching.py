@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from pytest_soft.collect import called_by_others, may_assert
+from pytest_soft.collect import called_by_others, may_assert, measuring
 from pytest_soft.loss import LossError, loss_of
 from pytest_soft.run import CAUGHT, LOSS, Run
 
@@ -89,7 +89,7 @@ def _measured(failing: list[bool], *, tracing: bool) -> Callable[..., Any]:
     def call(function: Callable[..., Any], args: Any, keywords: Any) -> Any:
         bound = MethodType(function, args[0]) if args else function
         if may_assert(bound):
-            from pytest_soft.asserts import measure, measuring
+            from pytest_soft.asserts import measure
 
             if tracing:
                 return measuring(bound)(**keywords)

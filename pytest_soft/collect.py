@@ -18,7 +18,9 @@ __all__ = [
     "Options",
     "called_by_others",
     "function_of",
+    "limit_of",
     "may_assert",
+    "measuring",
     "options_of",
     "read_options",
     "soft_test",
@@ -227,6 +229,40 @@ def _asserts(code: CodeType) -> bool:
     return any(name.startswith(_ASSERTING) for name in names) or any(
         op in _LOADS_ERROR for op in code.co_code[::2]
     )
+
+
+def measuring(function: F) -> F | Callable[..., Any]:
+    """Return what to trace for a test: the function, or its twin that returns its distances.
+
+    Parameters
+    ----------
+    function
+        The test function or bound method.
+    """
+    if not may_assert(function):
+        return function
+    from pytest_soft.asserts import distances_of
+
+    return distances_of(function)
+
+
+def limit_of(function: Callable[..., Any], threshold: float | None) -> float | None:
+    """Return the loss that a fit has to get a test to: where it asserts, that all of it holds.
+
+    Parameters
+    ----------
+    function
+        The test function or bound method.
+    threshold
+        The limit its author set, or None.
+    """
+    if not may_assert(function):
+        return threshold
+    from pytest_soft.asserts import relies_on_asserts
+
+    if not relies_on_asserts(function):
+        return threshold
+    return 1.0 if threshold is None else min(threshold, 1.0)
 
 
 def function_of(test: str) -> str:

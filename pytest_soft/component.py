@@ -10,10 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pytest_soft.figures import figures_of
 from pytest_soft.goal import Goal
 from pytest_soft.meaning import Meaning, meaning_of
-from pytest_soft.outlook import Outlook, gauss_newton, newton
 from pytest_soft.places import bounds_of, layout_of, moved_by_values, placed
 from pytest_soft.restarts import Minimize, minimize_from_many
 from pytest_soft.values import Groups, as_declared, set_values
@@ -22,6 +20,7 @@ from softtape.objective import Layout, Objective, ShapeOfProblemChanged, Term
 from softtape.optimize import Bounds, Progress, Status, minimize
 
 if TYPE_CHECKING:
+    from pytest_soft.outlook import Outlook
     from softtape.optimize.multistart import Basin
     from softtape.statistics.influence import Conflict
     from softtape.statistics.profiles import Interval
@@ -227,6 +226,8 @@ class Component:
 
     def outlook(self) -> Outlook | None:
         """Return what one step from the best point would gain; None where none can tell."""
+        from pytest_soft.outlook import gauss_newton, newton
+
         problem = self._problem
         if not problem.differentiable:
             return None
@@ -344,6 +345,8 @@ class Component:
         names
             What to call the elements of θ.
         """
+        from pytest_soft.figures import figures_of
+
         problem = self._problem
         if not self.started:
             return None

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_soft import workers
-from pytest_soft.asserts import limit_of
-from pytest_soft.blame import above_limits, blame
-from pytest_soft.coverage import Coverage
+from pytest_soft.collect import limit_of
 from pytest_soft.fitting import Fitting, spared_heap
-from pytest_soft.ratchet import kept_losses
-from pytest_soft.reach import losses_at, reach
+from pytest_soft.limits import above_limits
 from pytest_soft.run import RUN, Run
 from pytest_soft.settings import runs_tests
 from pytest_soft.stand_ins import stand_ins
@@ -26,6 +23,9 @@ from softtape.graph import Graph
 from softtape.param import peek
 from softtape.patches import following as numpy_and_math_follow
 from softtape.terms import PlainTerm, Term, TrialError
+
+if TYPE_CHECKING:
+    from pytest_soft.coverage import Coverage
 
 __all__ = ["Covering"]
 
@@ -48,22 +48,12 @@ class Covering:
 
     def _measured(self, session: pytest.Session, run: Run) -> Coverage | None:
         fitting = session.config.pluginmanager.get_plugin("soft-fitting")
-        found = Coverage(asked=run.settings.coverage)
+        settings = run.settings
+        untraced: dict[str, str] = {}
         if isinstance(fitting, Fitting):
             terms, values, cases = fitting.take_traced()
         else:
-            terms, values, cases = _traced(session, run, found)
-        taking_part = [term for term in terms if term.traced and term.weight]
-        if found.asked:
-            found.tests = [term.name for term in taking_part]
-            found.params = reach(
-                taking_part,
-                values,
-                of_project(session.config),
-                absolute=run.settings.absolute_sigma,
-            )
-            found.untraced |= {t.name: t.refusal for t in terms if isinstance(t, PlainTerm)}
-        settings = run.settings
+            terms, values, cases, untraced = _traced(session, run)
         above = above_limits(
             _losses(session, run, terms, values, cases),
             threshold=settings.threshold,
@@ -72,14 +62,34 @@ class Covering:
             suite_thresholds=settings.suite_thresholds,
             ratchet=settings.ratchet,
         )
+        if not (settings.coverage or above):
+            return None
+        from pytest_soft.blame import blame
+        from pytest_soft.coverage import Coverage
+
+        taking_part = [term for term in terms if term.traced and term.weight]
+        found = Coverage(asked=settings.coverage, untraced=untraced)
+        if found.asked:
+            from pytest_soft.reach import reach
+
+            found.tests = [term.name for term in taking_part]
+            found.params = reach(
+                taking_part,
+                values,
+                of_project(session.config),
+                absolute=run.settings.absolute_sigma,
+            )
+            found.untraced |= {t.name: t.refusal for t in terms if isinstance(t, PlainTerm)}
         found.blames = list(blame(taking_part, values, above))
-        return found if found.asked or found.blames else None
+        return found
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
         """Take it from the worker that measured (a hook of pytest-xdist)."""
         sent = getattr(node, "workeroutput", {}).get(_SENT)
         if sent is not None:
+            from pytest_soft.coverage import Coverage
+
             node.config.stash[RUN].coverage = Coverage.from_dict(sent)
 
 
@@ -104,20 +114,21 @@ class _Constant:
 
 
 def _traced(
-    session: pytest.Session, run: Run, found: Coverage
-) -> tuple[list[Term], dict[str, Any], dict[str, int]]:
-    """Trace the soft tests at the values that the check runs with."""
+    session: pytest.Session, run: Run
+) -> tuple[list[Term], dict[str, Any], dict[str, int], dict[str, str]]:
+    """Trace the soft tests at the values that the check runs with; tell why others were not."""
     items = [i for i in session.items if isinstance(i, pytest.Function) and i.nodeid in run.options]
     traces = Traces(session, peek)
     terms: list[Term] = []
     cases: dict[str, int] = {}
+    untraced: dict[str, str] = {}
     constant = session.config.pluginmanager.register(_Constant())
     try:
         with spared_heap(), stand_ins(session.config), numpy_and_math_follow():
             for item, following in zip(items, [*items[1:], None], strict=False):
                 tracing, failure = traces.trace(item, following)
                 if failure is not None:
-                    found.untraced[item.nodeid] = failure.line
+                    untraced[item.nodeid] = failure.line
                 if tracing.graph is not None:
                     weight = run.options[item.nodeid].fitted_weight
                     terms.append(Term(item.nodeid, tracing.graph, _not_again, weight))
@@ -125,7 +136,7 @@ def _traced(
     finally:
         session.config.pluginmanager.unregister(name=constant)
     terms.sort(key=lambda term: term.name)  # whatever order they run in
-    return terms, {key: v for term in terms for key, v in term.starts.items()}, cases
+    return terms, {key: v for term in terms for key, v in term.starts.items()}, cases, untraced
 
 
 def _not_again(values: Mapping[str, Any]) -> Graph:
@@ -141,10 +152,12 @@ def _losses(
     cases: Mapping[str, int],
 ) -> dict[str, TestLoss]:
     """Return what the check is about to measure of the tests that were traced."""
-    losses = losses_at(terms, values)
+    losses = _losses_on_tape(run, terms, values)
     items = {item.nodeid: item for item in session.items if isinstance(item, pytest.Function)}
     last: Mapping[str, float] = {}
     if run.settings.ratchet is not None:
+        from pytest_soft.ratchet import kept_losses
+
         with suppress(StoreError):  # the verdict says so
             last = kept_losses(session.config.rootpath, losses)
     tests = {}
@@ -160,3 +173,16 @@ def _losses(
             last=last.get(name),
         )
     return tests
+
+
+def _losses_on_tape(
+    run: Run, terms: Sequence[Term], values: Mapping[str, Any]
+) -> Mapping[str, float]:
+    """Return the losses of the traced tests at these values, which a fit has told already."""
+    known = run.fit.losses if run.fit is not None else {}
+    traced = [term.name for term in terms if term.traced]
+    if all(name in known for name in traced):
+        return {name: known[name] for name in traced}
+    from pytest_soft.reach import losses_at
+
+    return losses_at(terms, values)

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from pytest_soft.against import Inputs, against
 from pytest_soft.beforehand import PriorOf
 from pytest_soft.component import Component
-from pytest_soft.figures import by_function
 from pytest_soft.meaning import Meaning
 from pytest_soft.solve import Solution
 from pytest_soft.summary import FitSummary, ParamChange
@@ -20,6 +17,7 @@ from pytest_soft.values import Groups, group_by_key
 from softtape.statistics.chi_squared import chance_of_more
 
 if TYPE_CHECKING:
+    from pytest_soft.against import Inputs
     from softtape.optimize.multistart import Basin
     from softtape.statistics.influence import Conflict
 
@@ -82,12 +80,8 @@ def explain(
             for name in elements(groups[key][0].name, groups[key][0].shape)
         ]
         summary.notes += _on_basins(component, groups, seed)
-        drawn = component.figures(names) if figures is not None else None
         if figures is not None:
-            summary.against += against(component.terms, component.values, figures)
-        if drawn is not None:
-            tests = [term.name for term in component.terms]
-            summary.figures.append({**drawn, **by_function(tests, drawn["sensitivity"])})
+            _add_figures(summary, component, names, figures)
         summary.notes += _shortened(_on_bounds(component, groups))
         meaning = component.meaning(names, absolute=absolute)
         if isinstance(meaning, str):
@@ -110,6 +104,20 @@ def explain(
         for key, change in zip(groups, summary.params, strict=True)
     ]
     return told
+
+
+def _add_figures(
+    summary: FitSummary, component: Component, names: Sequence[str], figures: Inputs
+) -> None:
+    """Add what a page draws of a component."""
+    from pytest_soft.against import against
+    from pytest_soft.figures import by_function
+
+    drawn = component.figures(names)
+    summary.against += against(component.terms, component.values, figures)
+    if drawn is not None:
+        tests = [term.name for term in component.terms]
+        summary.figures.append({**drawn, **by_function(tests, drawn["sensitivity"])})
 
 
 def _errors(
@@ -172,8 +180,8 @@ def _with_error(change: ParamChange, error: _Error | str | None, by: str) -> Par
     if error is None or change.new is None:
         return change
     if isinstance(error, str):
-        return replace(change, no_error=error)
-    return replace(change, error=error[0], interval=error[1], interval_by=by)
+        return change._replace(no_error=error)
+    return change._replace(error=error[0], interval=error[1], interval_by=by)
 
 
 def on_gradient(component: Component) -> str:

@@ -4,28 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 from pytest_soft.account import change_of, component_fits
-from pytest_soft.against import Inputs
-from pytest_soft.asserts import limit_of
 from pytest_soft.beforehand import prior_losses, prior_terms
-from pytest_soft.collect import Options
+from pytest_soft.collect import Options, limit_of
 from pytest_soft.component import Component
 from pytest_soft.explain import explain, on_gradient
 from pytest_soft.failures import gist, param_warnings, with_way_out
-from pytest_soft.folds import fit_folds
 from pytest_soft.glance import whole_files
 from pytest_soft.goal import Goal
 from pytest_soft.journal import Journal
 from pytest_soft.keep import Keeping, keep
 from pytest_soft.orphans import orphans, unreached
-from pytest_soft.repeat import run_again
 from pytest_soft.solve import FitProgress, Solution, solve, without_slope
 from pytest_soft.stale import Since, outlook, since_the_fit
 from pytest_soft.summary import FitSummary, Trouble
@@ -39,6 +34,9 @@ from softtape.optimize import Status
 from softtape.param import stored_or_declared
 from softtape.patches import following as numpy_and_math_follow
 from softtape.terms import PlainTerm, Term, TrialError
+
+if TYPE_CHECKING:
+    from pytest_soft.against import Inputs
 
 __all__ = ["AGAIN", "Fit"]
 
@@ -160,7 +158,11 @@ class Fit:
 
     def compare(self, tests: Mapping[str, TestLoss]) -> None:
         """Note which tests gave another loss in the check, ``tests``, than in the fit."""
-        run_again(tests, self.summary, {i.nodeid: i for i in self._tests}, self._traces)
+        found = self.summary.differing(tests)
+        if found:
+            from pytest_soft.repeat import run_again
+
+            run_again(found, self.summary, {i.nodeid: i for i in self._tests}, self._traces)
 
     @property
     def changes(self) -> dict[str, Any] | None:
@@ -243,7 +245,7 @@ class Fit:
         level = {key for c in solution.components if not c.improved for key in c.values}
         # a move on level ground is not worth a diff
         kept = {key: v for key, v in old.items() if v is not None and key in level}
-        solution = replace(solution, values={**solution.values, **kept})
+        solution = solution._replace(values={**solution.values, **kept})
         set_values(groups, solution.values)
         self.values = solution.values
         self._report(solution, terms, start, old)
@@ -510,10 +512,12 @@ class Fit:
 
     def _fit_folds(self, terms: Sequence[Term], start: Mapping[str, Any]) -> None:
         """Fit without each fold of the tests; the Params are left at other values."""
+        from pytest_soft.folds import fit_folds
+
         left = self._goal.timeout
         if left is not None:
             left = max(left - self.summary.seconds, 0.0)
-        goal = replace(self._goal, timeout=left)
+        goal = self._goal._replace(timeout=left)
         try:
             for sides in fit_folds(terms, start, goal, cases=self.cases, folds=self._kfold):
                 self.summary.folds.append(sides)
@@ -544,7 +548,7 @@ class Fit:
             set_values(groups, {key: self.values[key] for key in groups})
             self.summary.losses = {}  # the tape was not there
             self.summary.params = [
-                replace(p, new=float(kept.values[key])) if key in kept.values and not p.shape else p
+                p._replace(new=float(kept.values[key])) if key in kept.values and not p.shape else p
                 for key, p in zip(groups, self.summary.params, strict=True)
             ]
 

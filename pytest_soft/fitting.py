@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_soft import workers
-from pytest_soft.against import inputs_of
-from pytest_soft.figures import Curve
 from pytest_soft.fit import AGAIN, Fit
 from pytest_soft.goal import Goal
 from pytest_soft.journal import Journal
 from pytest_soft.keep import Keeping
 from pytest_soft.lock import Lock, LockedError
 from pytest_soft.optimizers import registered
-from pytest_soft.relay import Relay, Sending
 from pytest_soft.report.progress import Progress
 from pytest_soft.run import RUN
 from pytest_soft.settings import runs_tests
@@ -31,6 +28,10 @@ from pytest_soft.trace import AT_IMPORT, TraceFailure, in_fixture, read_by
 from pytest_soft.values import group_by_key, set_values
 from softtape.reading import set_reader
 from softtape.terms import Term
+
+if TYPE_CHECKING:
+    from pytest_soft.against import Inputs
+    from pytest_soft.figures import Curve
 
 __all__ = ["Fitting", "spared_heap"]
 
@@ -57,7 +58,9 @@ class Fitting:
     def pytest_configure(self, config: pytest.Config) -> None:
         """Take the optimizers of conftests; what is none is refused before tests are collected."""
         self._optimizers = registered(config)
-        if config.pluginmanager.hasplugin("xdist") and not hasattr(config, "workerinput"):
+        if getattr(config.option, "dist", "no") != "no" and not hasattr(config, "workerinput"):
+            from pytest_soft.relay import Relay
+
             config.pluginmanager.register(Relay(), "soft-relay")
 
     def _unseal(self) -> None:
@@ -124,12 +127,12 @@ class Fitting:
         config = session.config
         run = config.stash[RUN]
         drawn = any(config.getoption(name) is not None for name in ("soft_html", "soft_plot"))
-        curve, folder = Curve(), workers.shared_folder(config)
+        curve, folder = _curve() if drawn else None, workers.shared_folder(config)
         with Progress.on(config) as progress:
-            shown = Sending(folder) if folder else progress
+            shown = _sending(folder) if folder else progress
             fit = self._made(session, _reporting(config, shown, curve), drawn=drawn)
             run.fit = fit.run()
-        if drawn and run.fit.after is not None:
+        if curve is not None and run.fit.after is not None:
             curve.end(run.fit.after)
             run.fit.curve = curve.points
         self._fit_done, run.staleness = fit, fit.changes
@@ -194,7 +197,7 @@ class Fitting:
             ),
             profile=settings.profile,
             absolute_sigma=settings.absolute_sigma,
-            figures=inputs_of(tests) if drawn else None,
+            figures=_inputs_of(tests) if drawn else None,
             callback=callback,
             journal=Journal(goal, partial(_in_cache, config, "checkpoint.npz")),
             resume=settings.resume,
@@ -235,8 +238,26 @@ class Fitting:
             run.fit = FitSummary.from_dict(said)
 
 
+def _curve() -> Curve:
+    from pytest_soft.figures import Curve
+
+    return Curve()
+
+
+def _inputs_of(tests: Iterable[pytest.Function]) -> Inputs:
+    from pytest_soft.against import inputs_of
+
+    return inputs_of(tests)
+
+
+def _sending(folder: Path) -> Callable[[FitProgress], None]:
+    from pytest_soft.relay import Sending
+
+    return Sending(folder)
+
+
 def _reporting(
-    config: pytest.Config, show: Callable[[FitProgress], None], curve: Curve
+    config: pytest.Config, show: Callable[[FitProgress], None], curve: Curve | None
 ) -> Callable[[FitProgress], None]:
     """Return what is called after each step: shows it, and calls our hook if anybody listens."""
     hook = config.hook.pytest_soft_step
@@ -244,7 +265,8 @@ def _reporting(
 
     def report(progress: FitProgress) -> None:
         show(progress)
-        curve.add(progress.best_value)
+        if curve is not None:
+            curve.add(progress.best_value)
         if heard:
             hook(config=config, progress=progress)
 

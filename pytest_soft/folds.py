@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from pytest_soft.goal import Goal
@@ -64,7 +63,7 @@ def fit_folds(
         solution = solve(
             [term.reweighted(0.0 if term.name in out else term.weight) for term in terms],
             start,
-            replace(goal, threshold=limit, timeout=None if left is None else max(left, 0.0)),
+            goal._replace(threshold=limit, timeout=None if left is None else max(left, 0.0)),
         )
         if solution.status is Status.INTERRUPTED:
             raise KeyboardInterrupt

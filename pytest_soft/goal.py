@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from softtape import optimize
 from softtape.optimize import WITHOUT_GRADIENT, Optimizer, choose
@@ -12,8 +12,7 @@ from softtape.optimize import WITHOUT_GRADIENT, Optimizer, choose
 __all__ = ["Goal"]
 
 
-@dataclass(frozen=True)
-class Goal:
+class Goal(NamedTuple):
     """When a fit ends, and how it gets there.
 
     Attributes
@@ -52,7 +51,7 @@ class Goal:
     batch_size: int | None = None
     epochs: int = 20
     schedule: str = "cosine"
-    registered: Mapping[str, Optimizer[Any]] = field(default_factory=dict)
+    registered: Mapping[str, Optimizer[Any]] = MappingProxyType({})
 
     @property
     def values_only(self) -> bool:

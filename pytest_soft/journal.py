@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from hashlib import blake2b
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -262,7 +262,7 @@ class Journal:
 def _options(goal: Goal) -> dict[str, Any]:
     """Return what decides the course of a fit, apart from its tests and Params."""
     free = ("max_steps", "timeout")
-    options = {f.name: getattr(goal, f.name) for f in fields(goal) if f.name not in free}
+    options = {name: value for name, value in goal._asdict().items() if name not in free}
     for name, value in options.items():
         if not (value is None or isinstance(value, (bool, int, float, str))):
             options[name] = repr(value)

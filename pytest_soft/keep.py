@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -38,7 +37,6 @@ class Keeping(NamedTuple):
     prune: bool = False
 
 
-@dataclass
 class Kept:
     """What became of them.
 
@@ -58,12 +56,14 @@ class Kept:
         Values that are kept with fewer digits than they were found with, by key.
     """
 
-    stored: list[str] = field(default_factory=list)
-    unchanged: list[str] = field(default_factory=list)
-    preview: str = ""
-    notes: list[str] = field(default_factory=list)
-    troubles: list[tuple[str, str]] = field(default_factory=list)
-    values: dict[str, Any] = field(default_factory=dict)
+    def __init__(self) -> None:
+        """Nothing was kept yet."""
+        self.stored: list[str] = []
+        self.unchanged: list[str] = []
+        self.preview = ""
+        self.notes: list[str] = []
+        self.troubles: list[tuple[str, str]] = []
+        self.values: dict[str, Any] = {}
 
 
 def keep(

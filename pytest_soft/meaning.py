@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,8 +28,7 @@ _CORRELATED = 0.995
 _MOST = 3
 
 
-@dataclass(frozen=True, eq=False)
-class Meaning:
+class Meaning(NamedTuple):
     """What the tests tell about the Params where the fit ended.
 
     Attributes

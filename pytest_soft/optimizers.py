@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from softtape.optimize import OPTIMIZERS, Optimizer, WholeRun
+from softtape.optimize import OPTIMIZERS, Optimizer
 
 __all__ = ["registered"]
 
@@ -60,6 +60,8 @@ def _checked(name: str, given: Any, where: str) -> Optimizer[Any]:
     if not callable(given):
         raise pytest.UsageError(f"{where}\nthe optimizer {name!r} is {given!r}. {_WANTED}")
     _check_arguments(name, given)
+    from softtape.optimize.whole import WholeRun
+
     return WholeRun(name, given)
 
 

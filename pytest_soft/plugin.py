@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
-from pytest_soft.collect import MARK, Options, called_by_others, may_assert, options_of
+from pytest_soft.collect import MARK, Options, called_by_others, may_assert, measuring, options_of
 from pytest_soft.run import CAUGHT, LOSS, RUN, Run
 from pytest_soft.settings import Settings, add_options, reports_wanted
 from pytest_soft.split import is_held_out
@@ -129,8 +129,6 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     wanted = pyfuncitem._fixtureinfo.argnames
     given = {name: pyfuncitem.funcargs[name] for name in wanted}
     if run.record is not None:  # it is traced, not checked
-        from pytest_soft.asserts import measuring
-
         run.record(measuring(pyfuncitem.obj)(**given))
         return True
     if may_assert(pyfuncitem.obj):

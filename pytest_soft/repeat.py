@@ -6,14 +6,13 @@ nothing. Only where a loss differs is a test run again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pytest
 
 from pytest_soft.summary import FitSummary
 from pytest_soft.trace import Traces
-from pytest_soft.verdict import TestLoss
 from softtape.patches import following as numpy_and_math_follow
 
 __all__ = ["run_again"]
@@ -23,7 +22,7 @@ _RUNS = 3  # times each
 
 
 def run_again(
-    tests: Mapping[str, TestLoss],
+    found: Sequence[tuple[str, float, float]],
     fit: FitSummary,
     items: Mapping[str, pytest.Function],
     traces: Traces,
@@ -32,16 +31,15 @@ def run_again(
 
     Parameters
     ----------
-    tests
-        What the check measured, by test id.
+    found
+        Those that differ: test id, loss in the check, loss in the fit.
     fit
-        What the fit saw; takes the notes.
+        Takes the notes.
     items
         The soft tests, by test id.
     traces
         Runs them.
     """
-    found = fit.differing(tests)
     for name, checked, seen in found[:_MOST]:
         plain, traced = _losses(items[name], traces)
         steady = all(fit.alike(checked, loss) for loss in plain)

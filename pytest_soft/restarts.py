@@ -14,14 +14,12 @@ from numpy.typing import NDArray
 from softtape.objective import Objective
 from softtape.optimize import (
     Bounds,
-    LevenbergMarquardt,
     Optimizer,
     Progress,
     Result,
     Status,
     minimize,
 )
-from softtape.points import Points
 
 if TYPE_CHECKING:
     from softtape.optimize.multistart import Basin
@@ -126,6 +124,8 @@ class _Run:
         self._problem, self._optimizer, self._bounds = problem, optimizer, bounds
         self._threshold, self._max_steps, self._timeout = threshold, max_steps, timeout
         self._callback, self._minimize = callback, minimize
+        from softtape.points import Points  # of several starts
+
         self._points = Points(problem)
         self._around = np.zeros(0)
         self._lowest: tuple[float, NDArray[np.float64]] | None = None
@@ -154,6 +154,8 @@ class _Run:
 
     def models(self, points: NDArray[np.float64]) -> Models | None:
         """Return 𝓛, Jᵀr and JᵀJ at each point; None where the steps are not to be made of these."""
+        from softtape.optimize.levenberg_marquardt import LevenbergMarquardt
+
         if not isinstance(self._optimizer, LevenbergMarquardt):
             return None
         with self._counted(len(points)):

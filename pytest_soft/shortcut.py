@@ -15,8 +15,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from pytest_soft.asserts import measuring
-from pytest_soft.collect import called_by_others
+from pytest_soft.collect import called_by_others, measuring
 
 __all__ = ["Shortcut", "forget_instance"]
 

@@ -30,7 +30,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -79,8 +79,7 @@ class FitProgress(Progress):
     components: int = 1
 
 
-@dataclass(frozen=True)
-class Solution:
+class Solution(NamedTuple):
     """How a fit ended.
 
     Attributes

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Self
+from copy import deepcopy
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 if TYPE_CHECKING:
     from pytest_soft.verdict import TestLoss
@@ -16,8 +16,7 @@ __all__ = ["ComponentFit", "FitSummary", "ParamChange", "PriorTerm", "Trouble"]
 _MOST_NAMES = 3
 
 
-@dataclass(frozen=True)
-class ParamChange:
+class ParamChange(NamedTuple):
     """One Param before and after.
 
     Attributes
@@ -63,8 +62,7 @@ class ParamChange:
     tied: bool = False
 
 
-@dataclass(frozen=True)
-class ComponentFit:
+class ComponentFit(NamedTuple):
     """The fit of tests and Params that share nothing with the others.
 
     Attributes
@@ -115,8 +113,7 @@ class ComponentFit:
         return f"{', '.join(self.params[:_MOST_NAMES])} and {more} more"
 
 
-@dataclass(frozen=True)
-class PriorTerm:
+class PriorTerm(NamedTuple):
     """What the prior of a Param adds to what a fit minimises.
 
     Attributes
@@ -137,17 +134,15 @@ class PriorTerm:
     after: float
 
 
-@dataclass(frozen=True)
-class Trouble:
+class Trouble(NamedTuple):
     """Something that kept the fit from its goal: a title and the whole story."""
 
     title: str
     text: str
 
 
-@dataclass
 class FitSummary:
-    """What happened in a fit.
+    """What happened in a fit (neither it nor its parts are dataclasses: they would slow the start).
 
     Attributes
     ----------
@@ -221,39 +216,50 @@ class FitSummary:
         known; else None.
     """
 
-    tests: int = 0
-    before: float | None = None
-    after: float | None = None
-    losses: dict[str, float] = field(default_factory=dict)
-    outcome: str = ""
-    optimizer: str = ""
-    steps: int = 0
-    evaluations: int = 0
-    seconds: float = 0.0
-    retraces: int = 0
-    alone: dict[str, str] = field(default_factory=dict)
-    priors: list[PriorTerm] = field(default_factory=list)
-    folds: list[Sides] = field(default_factory=list)
-    params: list[ParamChange] = field(default_factory=list)
-    components: list[ComponentFit] = field(default_factory=list)
-    stored: list[str] = field(default_factory=list)
-    unchanged: list[str] = field(default_factory=list)
-    dry_run: bool = False
-    preview: str = ""
-    notes: list[str] = field(default_factory=list)
-    troubles: list[Trouble] = field(default_factory=list)
-    interrupted: bool = False
-    curve: list[tuple[int, float]] = field(default_factory=list)
-    figures: list[dict[str, Any]] = field(default_factory=list)
-    against: list[dict[str, Any]] = field(default_factory=list)
-    precision: float = 1e-9
-    resumed: int | None = None
-    repeated: list[str] = field(default_factory=list)
-    unsteady: list[str] = field(default_factory=list)
-    correlations: list[dict[str, Any]] = field(default_factory=list)
-    influences: dict[str, float] = field(default_factory=dict)
-    advice: list[str] = field(default_factory=list)
-    chi_squared: tuple[float, int, float] | None = None
+    def __init__(self, **known: Any) -> None:
+        """Know nothing but what is given."""
+        self.tests: int = 0
+        self.before: float | None = None
+        self.after: float | None = None
+        self.losses: dict[str, float] = {}
+        self.outcome: str = ""
+        self.optimizer: str = ""
+        self.steps: int = 0
+        self.evaluations: int = 0
+        self.seconds: float = 0.0
+        self.retraces: int = 0
+        self.alone: dict[str, str] = {}
+        self.priors: list[PriorTerm] = []
+        self.folds: list[Sides] = []
+        self.params: list[ParamChange] = []
+        self.components: list[ComponentFit] = []
+        self.stored: list[str] = []
+        self.unchanged: list[str] = []
+        self.dry_run: bool = False
+        self.preview: str = ""
+        self.notes: list[str] = []
+        self.troubles: list[Trouble] = []
+        self.interrupted: bool = False
+        self.curve: list[tuple[int, float]] = []
+        self.figures: list[dict[str, Any]] = []
+        self.against: list[dict[str, Any]] = []
+        self.precision: float = 1e-9
+        self.resumed: int | None = None
+        self.repeated: list[str] = []
+        self.unsteady: list[str] = []
+        self.correlations: list[dict[str, Any]] = []
+        self.influences: dict[str, float] = {}
+        self.advice: list[str] = []
+        self.chi_squared: tuple[float, int, float] | None = None
+        if not known.keys() <= vars(self).keys():
+            raise TypeError(f"a summary has no {sorted(known.keys() - vars(self).keys())}")
+        vars(self).update(known)
+
+    def __eq__(self, other: object) -> bool:
+        """Compare all that they have to say."""
+        return isinstance(other, FitSummary) and vars(self) == vars(other)
+
+    __hash__ = None  # type: ignore[assignment]  # it changes
 
     def alike(self, one: float, other: float) -> bool:
         """Whether rounding explains how two losses differ."""
@@ -276,11 +282,12 @@ class FitSummary:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain dicts, lists, numbers and texts."""
-        plain = asdict(self)
+        plain = deepcopy(vars(self))
+        for name in ("params", "components", "priors", "folds", "troubles"):
+            plain[name] = [each._asdict() for each in plain[name]]
         for param in plain["params"]:
             param["shape"] = list(param["shape"])
             param["interval"] = param["interval"] and list(param["interval"])
-        plain["folds"] = [fold._asdict() for fold in self.folds]
         plain["chi_squared"] = self.chi_squared and list(self.chi_squared)
         return plain
 

@@ -6,12 +6,13 @@ import re
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import isnan
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-from pytest_soft.coverage import Coverage
-from pytest_soft.report.covered import blame_lines, coverage_lines
-from pytest_soft.summary import ComponentFit, FitSummary, ParamChange
 from pytest_soft.verdict import Sides, TestLoss, Verdict, pooled
+
+if TYPE_CHECKING:
+    from pytest_soft.coverage import Coverage
+    from pytest_soft.summary import ComponentFit, FitSummary, ParamChange
 
 __all__ = ["Line", "fold", "summary_lines"]
 
@@ -81,6 +82,8 @@ def summary_lines(
     yield from _folded(_suite_lines(verdict), width)
     yield from _sides_lines(verdict, fit)
     if coverage is not None:
+        from pytest_soft.report.covered import blame_lines, coverage_lines
+
         if coverage.asked:
             limit = verdict.coverage_fail_under
             yield from _folded(coverage_lines(coverage, limit, verbosity, width), width)

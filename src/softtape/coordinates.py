@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +20,7 @@ __all__ = ["Coordinates", "Simplex", "simplex_rounding"]
 Floats: TypeAlias = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class Simplex:
+class Simplex(NamedTuple):
     """Numbers of θ whose rows each add up to 1.
 
     Attributes

@@ -21,7 +21,6 @@ from typing import Any
 
 import numpy as np
 
-from softtape import distributions
 from softtape.arrays import Fresh, Mutated, bare, linked
 from softtape.graph import has_hole
 from softtape.operands import changeable, plain_operand, stacked
@@ -516,9 +515,12 @@ def _replacements() -> Iterator[tuple[Any, str, Any, Any]]:
     yield np.vectorize, "__call__", _VECTORIZE, _vectorized
     yield _JOINING, "__getitem__", _JOIN, _joined
     yield from _polynomials()
-    for owner, name, follow in distributions.replacements():
-        original = getattr(owner, name)
-        yield owner, name, original, _looking(original, follow)
+    if "scipy" in sys.modules:
+        from softtape import distributions
+
+        for owner, name, follow in distributions.replacements():
+            original = getattr(owner, name)
+            yield owner, name, original, _looking(original, follow)
     for original in CHANGING:
         yield np, original.__name__, original, _changing(original)
 

@@ -7,8 +7,8 @@ import jsonschema
 import numpy as np
 import pytest
 
-from pytest_soft.blame import above_limits
 from pytest_soft.coverage import Blame, Coverage, ParamCoverage
+from pytest_soft.limits import above_limits
 from pytest_soft.report.covered import blame_lines, coverage_lines
 from pytest_soft.verdict import TestLoss
 

@@ -6,8 +6,8 @@ import math
 import numpy as np
 import pytest
 
-from pytest_soft.asserts import Asserts, measure, measuring
-from pytest_soft.collect import may_assert
+from pytest_soft.asserts import Asserts, measure
+from pytest_soft.collect import may_assert, measuring
 from pytest_soft.soften import softened
 
 np_all = np.all

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,8 +27,7 @@ CODES = {name: code for code, name in enumerate(_KNOWN, start=1)}
 """Code of each operation the interpreter knows; leaves (inputs, constants) have code 0."""
 
 
-@dataclass(frozen=True)
-class ScalarLayout:
+class ScalarLayout(NamedTuple):
     """A graph of scalars, one row per node.
 
     Attributes

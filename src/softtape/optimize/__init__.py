@@ -7,7 +7,6 @@ from softtape.optimize.base import Bounds, Objective, Optimizer, State, Status
 from softtape.optimize.choose import OPTIMIZERS, WITHOUT_GRADIENT, choose
 from softtape.optimize.loop import Progress, Result, minimize
 from softtape.optimize.snapshot import Snapshot
-from softtape.optimize.whole import WholeRun, evaluated
 
 if TYPE_CHECKING:
     from softtape.optimize.adam import Adam, AdamState
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from softtape.optimize.minibatch import Minibatch, MinibatchState
     from softtape.optimize.momentum import Momentum, MomentumState
     from softtape.optimize.newton_cg import NewtonCG, NewtonCGState
+    from softtape.optimize.whole import WholeRun, evaluated
 
 __all__ = [
     "LBFGS",
@@ -57,6 +57,8 @@ _HOME = {
     "Minibatch": "minibatch",
     "Momentum": "momentum",
     "NewtonCG": "newton_cg",
+    "WholeRun": "whole",
+    "evaluated": "whole",
 }
 
 

@@ -8,8 +8,7 @@ Experimental Designs, with SAS, 2007, chapters 10 and 17).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +22,7 @@ Floats: TypeAlias = NDArray[np.float64]
 _MOST_WORK = 1e9  # multiplications
 
 
-@dataclass(frozen=True)
-class Advice:
+class Advice(NamedTuple):
     """What to measure once more.
 
     Attributes

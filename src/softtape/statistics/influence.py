@@ -10,8 +10,7 @@ them is wrong. All of it is linear algebra on the hat matrix; nothing is fitted 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,8 +27,7 @@ _ALIKE = 3.0  # most by which two tests in conflict differ in what leaving them 
 _MOST = 50  # residuals that are compared in pairs
 
 
-@dataclass(frozen=True)
-class Outlier:
+class Outlier(NamedTuple):
     """A test far from what the others say.
 
     Attributes
@@ -45,8 +43,7 @@ class Outlier:
     studentized: float
 
 
-@dataclass(frozen=True)
-class Conflict:
+class Conflict(NamedTuple):
     """Two tests that cannot both hold.
 
     Attributes

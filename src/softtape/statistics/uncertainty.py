@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,6 +76,8 @@ class Uncertainty:
     def half_width(self, confidence: float = 0.95) -> Floats:
         """Half of each Param's confidence interval by curvature, shape (n,), in its unit."""
         if self.absolute:
+            from statistics import NormalDist
+
             return NormalDist().inv_cdf(0.5 + confidence / 2) * self.errors
         if self.dof < 1:
             return np.full_like(self.errors, np.nan)
