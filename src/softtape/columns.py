@@ -236,10 +236,11 @@ class Recording(Sequence[Node]):
                 added.append((PRIMITIVES[op].code, NONE, NONE))
             else:
                 added.append((PRIMITIVES[op].code, args[0], args[1] if len(args) > 1 else NONE))
+        if not added:
+            return self  # a recording never changes
         rows = np.empty((len(self) + len(added), 3), np.int32)
         rows[: len(self)] = np.reshape(self.rows, (-1, 3))
-        if added:
-            rows[len(self) :] = added
+        rows[len(self) :] = added
         made = Recording(rows, constants, keys, others)
         made._used = sorted({*self.used, *(code for code, _, _ in added)})
         return made

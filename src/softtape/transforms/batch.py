@@ -218,6 +218,9 @@ def _columns(graph: Graph, values: Sequence[Any], keys: Sequence[str]) -> list[A
             width = int(np.size(graph.start[key]))
             if tangent is None:
                 blocks.append(np.zeros((cases, size, width)))
+            elif width == 1:
+                part = tangent if len(tangent) == 1 else tangent[start]
+                blocks.append(np.reshape(part, (cases, size, 1)))
             else:
                 part = np.reshape(tangent[start : start + width], (width, cases, size))
                 blocks.append(np.moveaxis(part, 0, -1))

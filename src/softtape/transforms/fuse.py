@@ -32,23 +32,7 @@ def fuse(graph: Graph, cases: Container[str]) -> Graph:
     cases
         Keys of the inputs that stay the same from one evaluation to the next.
     """
-    return simplify(_Fuser(simplify(_powers(graph)), cases).run())
-
-
-def _powers(graph: Graph) -> Graph:
-    """Replace powers of float64 with a simple constant exponent.
-
-    The root of a truth value would be a float16.
-    """
-    nodes = list(graph.nodes)
-    values = layouts(graph)
-    for number, (op, args, _) in enumerate(nodes):
-        if op == "power" and nodes[args[1]][0] == CONSTANT and _is_float64(values[args[0]]):
-            exponent = nodes[args[1]][2]
-            name = _SIMPLE_POWERS.get(float(exponent)) if np.ndim(exponent) == 0 else None
-            if name is not None:
-                nodes[number] = (name, args[:1], None)
-    return Graph(tuple(nodes), graph.outputs, graph.guards, graph.inputs, graph.start)
+    return simplify(_Fuser(simplify(graph), cases).run())
 
 
 _SIMPLE_POWERS = {2.0: "square", 0.5: "sqrt"}
@@ -101,6 +85,12 @@ class _Fuser:
         )
 
     def _rewritten(self, number: int, op: str, args: tuple[int, ...], attrs: Any) -> int:
+        if op == "power" and self._floats[args[0]]:  # the root of a truth value is a float16
+            kind, _, exponent = self._graph.nodes[args[1]]
+            simple = kind == CONSTANT and np.ndim(exponent) == 0
+            name = _SIMPLE_POWERS.get(float(exponent)) if simple else None
+            if name is not None:
+                return self._add(name, (self._number[args[0]],), None)
         if op == "multiply" and self._moves[number] and self._floats[number]:
             factors = self._factors(number)
             fixed = [f for f in factors if not self._moves[f]]
