@@ -142,15 +142,7 @@ def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) 
     tuple
         The value, and the derivative in its structure.
     """
-    if not isinstance(primals, (list, tuple)) or not isinstance(tangents, (list, tuple)):
-        refuse_derivative(
-            "jvp",
-            f"primals and tangents are tuples, one entry per argument of {name_of(f)}. Write "
-            "jvp(f, (x,), (v,))",
-        )
-    if len(primals) != len(tangents):
-        counts = f"got {len(primals)} primals but {len(tangents)} tangents"
-        refuse_derivative("jvp", f"{counts}. Give one tangent for each primal")
+    _check_tuples("jvp", f, primals, tangents)
     call = _Call("jvp", f, primals, {}, tuple(range(len(primals))))
     parts = _alike("jvp", "tangents", tuple(tangents), "the primals", call.leaves, call.taken)
     seeds = {
@@ -230,6 +222,7 @@ def hvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) 
     tuple
         The product, one entry in the structure of each primal.
     """
+    _check_tuples("hvp", f, primals, tangents)
     gradient = grad(f, tuple(range(len(primals))))
     made: tuple[Any, ...] = jvp(gradient, primals, tangents)[1]
     return made
@@ -402,6 +395,19 @@ def _numbers(what: str, f: Callable[..., Any], argnums: Any, count: int) -> tupl
     if len(set(numbers)) < len(numbers):
         refuse_derivative(what, f"argnums={argnums!r} names an argument twice. Name each once")
     return numbers
+
+
+def _check_tuples(what: str, f: Callable[..., Any], primals: Any, tangents: Any) -> None:
+    """Refuse what is not one tangent for each primal."""
+    if not isinstance(primals, (list, tuple)) or not isinstance(tangents, (list, tuple)):
+        refuse_derivative(
+            what,
+            f"primals and tangents are tuples, one entry per argument of {name_of(f)}. Write "
+            f"{what}(f, (x,), (v,))",
+        )
+    if len(primals) != len(tangents):
+        counts = f"got {len(primals)} primals but {len(tangents)} tangents"
+        refuse_derivative(what, f"{counts}. Give one tangent for each primal")
 
 
 def is_float(leaf: Any) -> bool:

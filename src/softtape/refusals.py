@@ -76,6 +76,7 @@ _LOSING = "{} would take a traced value off the tape and lose its gradient."
 def refuse_array() -> NoReturn:
     """Raise where a plain array is made of a traced value."""
     _refuse_scipy()
+    _refuse_drawing()
     refuse(
         "making a plain array (np.array, np.asarray, np.full or an assignment into one)",
         "Join traced values with np.stack([...]) or np.concatenate([...]); a single one "
@@ -123,6 +124,7 @@ _CALLS = re.compile(r"(?<![\w.])(math\.)?(\w+)\s*\(")
 def refuse_float(ndim: int) -> NoReturn:
     """Raise for ``float(traced)``, also when ``math`` or a plain array asks for it."""
     _refuse_scipy()
+    _refuse_drawing()
     text = user_location().text
     refuse_statistics(text)
     calls = [
@@ -146,7 +148,7 @@ def refuse_float(ndim: int) -> NoReturn:
         refuse("assigning into a plain array", UNFOLLOWED)
     if ndim:
         refuse("float()", "A float must have no axes: index or sum the array first.")
-    if re.search(r"[\"']\s*%", text):
+    if any(_formats(node) for node in ast.walk(_parsed(text))):
         refuse("formatting by %", "Write an f-string: f'{x:.3f}'.")
     refuse(
         "float()",
@@ -154,11 +156,41 @@ def refuse_float(ndim: int) -> NoReturn:
     )
 
 
+def _parsed(text: str) -> ast.Module:
+    """Return a line as Python reads it; nothing, if it is not a statement of its own."""
+    try:
+        return ast.parse(text)
+    except (SyntaxError, ValueError):
+        return ast.Module([], [])
+
+
+def _formats(node: ast.AST) -> bool:
+    """Whether it is ``"..." % x``."""
+    text = node.left if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mod) else None
+    return isinstance(text, ast.Constant) and isinstance(text.value, str)
+
+
+def _refuse_drawing() -> None:
+    """Raise if a line draws random numbers from a distribution that is traced."""
+    text = user_location().text
+    if re.search(r"random\b|rng\b", text) and _DRAWS.search(text):
+        refuse(
+            "drawing random numbers from a distribution that depends on a traced value",
+            "Draw from a fixed one and move them: mean + std * rng.normal(size=n), "
+            "low + (high - low) * rng.random(n).",
+        )
+
+
+_DRAWS = re.compile(
+    r"\.(normal|uniform|lognormal|exponential|gamma|beta|poisson|binomial|laplace|logistic|gauss|"
+    r"normalvariate|expovariate|multivariate_normal|integers|choice|standard_t|weibull)\("
+)
+
+
 def _assigns_elements(text: str) -> bool:
     """Whether a line assigns to ``x[...]``."""
-    try:
-        (line,) = ast.parse(text).body
-    except (SyntaxError, ValueError):  # one of several lines of a statement
+    line = next(iter(_parsed(text).body), None)
+    if line is None:  # one of several lines of a statement
         return bool(re.match(r"[^=(]*\]\s*([-+*/@%&|^<>]*)=(?!=)", text))
     if not isinstance(line, (ast.Assign, ast.AugAssign)):
         return False

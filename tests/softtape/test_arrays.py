@@ -1015,6 +1015,18 @@ def test_what_numpy_refuses_is_refused():
                 wrong()
 
 
+@pytest.mark.filterwarnings("ignore:you are shuffling:UserWarning")
+def test_numpy_permutes_traced_arrays():
+    def program(x):
+        rows = np.random.default_rng(1).permutation(np.outer(x, x))
+        return np.sum(np.random.default_rng(0).permutation(x) * rows[1] * np.arange(4.0))
+
+    x = np.array([0.5, 1.5, 2.5, 3.5])
+    steps = [1e-6 * d for d in np.eye(4)]
+    slopes = [(program(x + h) - program(x - h)) / 2e-6 for h in steps]
+    np.testing.assert_allclose(grad(program)(x), slopes, rtol=1e-7)
+
+
 def test_a_number_that_was_broadcast_is_an_array_like_any_other():
     def program(x):
         row = np.copy(np.broadcast_to(x, (3,)))

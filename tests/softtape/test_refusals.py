@@ -31,7 +31,7 @@ from numpy import asarray as asarray_of_before
 from scipy.special import logsumexp as logsumexp_of_before
 
 import softtape
-from softtape import Param, TraceError, check_grads, grad, hessian, jvp
+from softtape import Param, TraceError, check_grads, grad, hessian, hvp, jvp
 from softtape.errors import DerivativeError
 from softtape.tape import Tape
 
@@ -208,6 +208,9 @@ TRACED: list[tuple[Callable[[Any], Any], str]] = [
     (lambda x: hessian(primitive(vjp=lambda g, *_: g * np.ones(3)))(x), "Make the rule a"),
     (lambda x: check_grads(np.sin, (x,), order=0), "Give an order from 1"),
     (lambda x: jvp(np.sin, x, x), "jvp(f, (x,), (v,))"),
+    (lambda x: hvp(np.sum, x, x), "hvp(f, (x,), (v,))"),
+    (lambda x: np.random.default_rng(0).normal(x[0]), "rng.normal(size=n)"),
+    (lambda x: np.random.default_rng(0).normal(x, 1.0), "rng.normal(size=n)"),
     (lambda x: jvp(np.sin, (x,), ()), "Give one tangent for each primal"),
     (lambda x: jvp(np.sin, (x,), ("a",)), "Give one for each part"),
     (lambda x: jvp(np.sin, (x,), (x[0],)), "Give it that shape"),

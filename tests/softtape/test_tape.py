@@ -572,7 +572,6 @@ REFUSED: list[tuple[Operation, str, str]] = [
     (lambda t, v: np.quantile(v, t, method="lower"), "np.quantile", "method='lower'"),
     (lambda t, v: np.pad(v, 1, lambda *_: None), "np.pad", "join the parts"),
     (lambda t, v: np.unique(v[None], axis=0), "np.unique", "no axis"),
-    (lambda t, v: np.shares_memory(v, v), "np.shares_memory", "no memory of its own"),
     (lambda t, v: np.linalg.qr(v[None], "raw"), "np.linalg.qr", "use 'reduced'"),
     (lambda t, v: np.ravel(np.outer(v, v), order="K"), "np.ravel", "order='C'"),
     (lambda t, v: statistics.fmean([t, t]), "statistics.fmean", "np.mean(x)"),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from softtape.ops.elementwise import like
-from softtape.ops.registry import implements, refuses
+from softtape.ops.registry import implements
 
 __all__: list[str] = []
 
@@ -195,8 +195,15 @@ def _np_pad(array: Any, pad_width: Any, mode: Any = "constant", **keywords: Any)
     return a
 
 
-refuses(
-    np.may_share_memory,
-    np.shares_memory,
-    because="a traced value has no memory of its own, and never changes in place",
-)
+@implements(np.may_share_memory)
+def _np_may_share_memory(a: Any, b: Any, max_work: Any = None) -> bool:
+    return np.may_share_memory(_memory(a), _memory(b), max_work)
+
+
+@implements(np.shares_memory)
+def _np_shares_memory(a: Any, b: Any, max_work: Any = -1) -> bool:
+    return np.shares_memory(_memory(a), _memory(b), max_work)
+
+
+def _memory(x: Any) -> Any:
+    return getattr(x, "_value", x)

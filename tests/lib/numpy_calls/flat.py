@@ -112,6 +112,7 @@ FLAT: dict[Callable[..., Any], st.SearchStrategy[Call]] = {
     ),
     np.shape: plain(np.shape, points),
     np.ndim: plain(np.ndim, points),
+    **{f: plain(lambda a, f=f: f(a, a), points) for f in (np.may_share_memory, np.shares_memory)},
     np.size: st.one_of(plain(np.size, points), plain(lambda a: np.size(a, 1), points)),
     np.zeros_like: plain(np.zeros_like, points),
     np.ones_like: st.one_of(
