@@ -540,10 +540,10 @@ REFUSED: list[tuple[Operation, str, str]] = [
             lambda t, v: np.vectorize(lambda x: x * 2)(v),
             lambda t, v: np.ma.array(v),
             lambda t, v: np.arange(3.0).dot(v),
-            lambda t, v: np.random.default_rng(0).normal(t, 1.0),
             lambda t, v: assigned(np.zeros(3), slice(None), v),
         )
     ),
+    (lambda t, v: np.random.default_rng(0).normal(t, 1.0), "drawing random numbers", "mean + std"),
     (lambda t, v: augmented(np.zeros(3), t), "np.add", "x = x + y"),
     (lambda t, v: augmented(np.zeros(3), v), "np.add", "x = x + y"),
     (lambda t, v: augmented(v, 1.0), "what the program was given", "np.array(x)"),
