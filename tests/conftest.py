@@ -14,11 +14,16 @@ import numpy.polynomial
 import numpy.random
 import numpy.testing
 import pytest
+from hypothesis import settings
 
 import pytest_soft.fitting
 import pytest_soft.report.terminal
 import softtape.losses
 from softtape import reading
+
+# the same draws in every run, however slow the machine
+settings.register_profile("certain", derandomize=True, deadline=None, database=None)
+settings.load_profile("certain")
 
 pytest_plugins = ["pytester"]
 _LOADED = (pytest_soft.fitting, pytest_soft.report.terminal, softtape.losses)

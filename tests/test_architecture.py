@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -96,8 +97,13 @@ def files(package: Path) -> list[Path]:
 MODULES = {name_of(f): f for f in [*files(CORE), *files(PLUGIN)]}
 
 
-def imports(file: Path) -> Iterator[str]:
-    """Yield every module that ``file`` imports, lazily or for its types alone as well."""
+@cache
+def imports(file: Path) -> frozenset[str]:
+    """Return every module that ``file`` imports, lazily or for its types alone as well."""
+    return frozenset(_imports(file))
+
+
+def _imports(file: Path) -> Iterator[str]:
     name = name_of(file)
     package = name if file.name == "__init__.py" else name.rpartition(".")[0]
     for node in ast.walk(ast.parse(file.read_text())):

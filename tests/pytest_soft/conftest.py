@@ -3,10 +3,12 @@
 import json
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
+from hypothesis import settings
 
 SINE = """
     import numpy as np
@@ -92,11 +94,11 @@ class Project:
 
 
 @pytest.fixture
-def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Project:
+def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
     """Return an empty project.
 
     Without bytecode files: a module rewritten within a second would not be seen. Without the
-    warning filters of this run, which a run inside it would inherit.
+    warning filters and the draws of this run, which a run inside it would inherit.
     """
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
@@ -104,7 +106,9 @@ def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Proje
     for name in [n for n in os.environ if n.startswith("PYTEST_") and n != "PYTEST_DEBUG_TEMPROOT"]:
         if name not in ("PYTEST_CURRENT_TEST", "PYTEST_VERSION"):
             monkeypatch.delenv(name)
-    return Project(pytester)
+    settings.load_profile("default")
+    yield Project(pytester)
+    settings.load_profile("certain")
 
 
 @pytest.fixture

@@ -134,7 +134,7 @@ def test_the_derivative_of_a_foreign_rule_is_refused() -> None:
         grad(grad(once))(2.0)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     st.lists(st.sampled_from([(), (0,), (2,), (1, 3)]), min_size=1, max_size=3),
     st.integers(0, 1000),

@@ -431,7 +431,7 @@ def filled(value: Any, source: np.random.Generator) -> Any:
     return source.uniform(-1, 1, np.shape(value))[()]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30)
 @given(containers, st.integers(0, 2**16))
 def test_any_container_to_second_order(shape: Any, seed: int) -> None:
     source = np.random.default_rng(seed)
