@@ -1,5 +1,6 @@
 """Compile ``softtape/_recorder.c`` where there is a C compiler; without one all is Python."""
 
+import os
 import sys
 import sysconfig
 import tempfile
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+from packaging.tags import platform_tags
 from setuptools import Distribution, Extension
 
 SOURCE = Path("src", "softtape", "_recorder.c")
@@ -18,7 +20,10 @@ def compiled(source: Path, folder: Path, aside: str) -> Path | None:
     if sys.implementation.name != "cpython" or free_threaded:
         return None
     name = "softtape._recorder"
-    extension = Extension(name, [str(source)], optional=True, py_limited_api=True)
+    flags = ["-g0"] if os.name == "posix" else []  # no paths of this machine
+    extension = Extension(
+        name, [str(source)], extra_compile_args=flags, optional=True, py_limited_api=True
+    )
     command = Distribution({"ext_modules": [extension]}).get_command_obj("build_ext")
     command.build_lib, command.build_temp = str(folder), aside
     command.ensure_finalized()
@@ -40,9 +45,9 @@ class CompiledOperators(BuildHookInterface[Any]):
         if made is None:
             self.app.display_warning("Not compiled: recording will be in Python, and slower.")
             return
-        platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
+        own = (t for t in platform_tags() if not t.startswith(("manylinux", "musllinux")))
         build_data["pure_python"] = False
-        build_data["tag"] = f"cp311-abi3-{platform}"
+        build_data["tag"] = f"cp311-abi3-{next(own)}"
         if not editable:
             build_data["force_include"][str(made)] = f"softtape/{made.name}"
 

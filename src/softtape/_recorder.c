@@ -6,12 +6,15 @@
  * made of that text, and so does everything while locations are noted: messages, refusals and
  * numpy's types have one place. softtape works without this module, several times slower to
  * record. It keeps to the stable ABI of Python 3.11.
+ *
+ * What computes a value may run any Python: a callback of numpy's, another thread, the garbage
+ * collector. So whatever is used after it is held or looked at again, and a node is written where
+ * nothing can fail or run any more.
  */
 
 #define PY_SSIZE_T_CLEAN
 #define Py_LIMITED_API 0x030B0000
 #include <Python.h>
-#include <math.h>
 #include <stdint.h>
 #include <string.h>
 #include <structmember.h>
@@ -25,19 +28,21 @@ typedef struct {
 
 typedef struct {
     PyObject_HEAD
-    PyObject *growing;   /* Rows: three integers for each node */
-    PyObject *count;     /* int: nodes so far */
+    PyObject *growing;   /* Rows: three integers for each node; another list once it is closed */
     PyObject *constants; /* list */
     PyObject *locations; /* None, or a dict */
+    Py_ssize_t count;    /* nodes so far */
 } Tape;
 
 typedef struct {
     PyObject_HEAD
     PyObject *tape;
-    PyObject *index;
     PyObject *value;
+    Py_ssize_t index;
 } Value;
 
+enum { REVISION = 2 }; /* of what softtape.native asks for: one more whenever this file changes */
+enum { NONE = -1 };    /* in place of an operand, as in softtape.columns */
 enum { ADD, SUB, MUL, TRUEDIV, POW, MOD, FLOORDIV, MATMUL, AND, OR, XOR, LT, LE, EQ, NE, GT, GE,
        NEG, POS, ABS, INVERT, OPERATORS };
 static const char *const names[OPERATORS] = {
@@ -45,7 +50,7 @@ static const char *const names[OPERATORS] = {
     "lt", "le", "eq", "ne", "gt", "ge", "neg", "pos", "abs", "invert"};
 
 typedef struct {
-    PyObject *code;      /* int */
+    int code;            /* of its primitive */
     PyObject *compute;   /* callable, of two plain values or of one */
     PyObject *forward;   /* function (self, other), or (self) */
     PyObject *reflected; /* function (self, other) or NULL: for other <sign> self */
@@ -58,67 +63,54 @@ static PyTypeObject *lists;   /* the type of Rows */
 static PyObject *numbers;     /* dict: codes of ordinary numbers, by type */
 static PyObject *ufuncs;      /* dict: (code, compute) of the ufuncs with a rule, by ufunc */
 static PyObject *other_ufunc; /* function: __array_ufunc__ of whatever is left */
-static PyObject *none;        /* int: no operand */
-static PyObject *call;        /* str: "__call__" */
+static PyObject *outlived;    /* function: raises for a tape that was closed */
 
 /* ---- rows: a list of small integers, four bytes each */
 
-static int32_t *rows_room(Rows *self, Py_ssize_t more)
+static int rows_reserve(Rows *self, Py_ssize_t more)
 {
-    if (self->length + more > self->room) {
-        if (self->exports) {
-            PyErr_SetString(PyExc_BufferError, "rows that are being read cannot grow");
-            return NULL;
-        }
-        Py_ssize_t room = self->length + more + self->length / 2 + 21;
-        int32_t *items = PyMem_Realloc(self->items, (size_t)room * sizeof(int32_t));
-        if (items == NULL) {
-            PyErr_NoMemory();
-            return NULL;
-        }
-        self->items = items;
-        self->room = room;
-    }
-    int32_t *to = self->items + self->length;
-    self->length += more;
-    return to;
-}
-
-static int32_t small(PyObject *number)
-{
-    long value = PyLong_AsLong(number);
-    if (value > INT32_MAX || value < INT32_MIN) {
-        PyErr_SetString(PyExc_OverflowError, "a tape has at most 2147483647 nodes");
+    if (self->exports) {
+        PyErr_SetString(PyExc_BufferError, "rows that are being read cannot grow");
         return -1;
     }
-    return (int32_t)value;
-}
-
-static int rows_append(Rows *self, PyObject *code, PyObject *left, PyObject *right)
-{
-    int32_t row[3] = {small(code), small(left), small(right)}, *to;
-    if (PyErr_Occurred() || (to = rows_room(self, 3)) == NULL)
+    if (self->length + more <= self->room)
+        return 0;
+    Py_ssize_t room = self->length + more + self->length / 2 + 21;
+    int32_t *items = PyMem_Realloc(self->items, (size_t)room * sizeof(int32_t));
+    if (items == NULL) {
+        PyErr_NoMemory();
         return -1;
-    memcpy(to, row, sizeof row);
+    }
+    self->items = items;
+    self->room = room;
     return 0;
 }
 
 static PyObject *rows_concatenated(PyObject *self, PyObject *more)
 {
+    Rows *rows = (Rows *)self;
     if (!PyTuple_Check(more)) {
         PyErr_SetString(PyExc_TypeError, "rows grow by tuples of integers");
         return NULL;
     }
-    Py_ssize_t length = PyTuple_Size(more), before = ((Rows *)self)->length;
-    int32_t *to = rows_room((Rows *)self, length);
-    if (to == NULL)
+    Py_ssize_t length = PyTuple_Size(more);
+    if (rows_reserve(rows, length) < 0)
         return NULL;
-    for (Py_ssize_t i = 0; i < length; i++)
-        to[i] = small(PyTuple_GetItem(more, i));
-    if (PyErr_Occurred()) {
-        ((Rows *)self)->length = before;
-        return NULL;
+    for (Py_ssize_t i = 0; i < length; i++) {
+        PyObject *item = PyTuple_GetItem(more, i);
+        if (!PyLong_Check(item)) { /* whose __index__ might do anything */
+            PyErr_SetString(PyExc_TypeError, "rows grow by tuples of integers");
+            return NULL;
+        }
+        int overflow;
+        long long value = PyLong_AsLongLongAndOverflow(item, &overflow);
+        if (overflow || value > INT32_MAX || value < INT32_MIN) {
+            PyErr_SetString(PyExc_OverflowError, "a tape has at most 2147483647 nodes");
+            return NULL;
+        }
+        rows->items[rows->length + i] = (int32_t)value;
     }
+    rows->length += length;
     return Py_NewRef(self);
 }
 
@@ -166,8 +158,8 @@ static int rows_buffer(PyObject *self, Py_buffer *view, int flags)
                         .readonly = 1,
                         .ndim = 1,
                         .format = flags & PyBUF_FORMAT ? "i" : NULL,
-                        .shape = &rows->length,
-                        .strides = flags & PyBUF_STRIDES ? &stride : NULL};
+                        .shape = flags & PyBUF_ND ? &rows->length : NULL,
+                        .strides = (flags & PyBUF_STRIDES) == PyBUF_STRIDES ? &stride : NULL};
     rows->exports++;
     return 0;
 }
@@ -211,29 +203,14 @@ static Tape *plain_tape(Value *self)
         return NULL;
     Tape *tape = (Tape *)self->tape;
     if (tape->locations != Py_None || tape->growing == NULL || Py_TYPE(tape->growing) != lists ||
-        tape->count == NULL || tape->constants == NULL || !PyList_CheckExact(tape->constants) ||
-        self->index == NULL || self->value == NULL)
+        tape->constants == NULL || !PyList_CheckExact(tape->constants) || self->value == NULL)
         return NULL;
     return tape;
 }
 
-/* Count one more node; return its number. */
-static PyObject *next_number(Tape *tape)
-{
-    PyObject *number = tape->count; /* the reference is handed over */
-    Py_ssize_t before = PyLong_AsSsize_t(number);
-    if (before == -1 && PyErr_Occurred())
-        return NULL;
-    PyObject *after = PyLong_FromSsize_t(before + 1);
-    if (after == NULL)
-        return NULL;
-    tape->count = after;
-    return number;
-}
-
-/* Append an operation whose result is `value`, of which the reference is taken over. */
-static PyObject *recorded(Tape *tape, PyObject *code, PyObject *left, PyObject *right,
-                          PyObject *value)
+/* The traced value that an operation on `self` comes to, as yet without a number, where the tape
+ * has room for so many more nodes. The reference to `value` is taken over. */
+static Value *result(Value *self, Tape *tape, PyObject *value, int nodes)
 {
     Value *made = (Value *)PyType_GenericAlloc(traced, 0);
     if (made == NULL) {
@@ -241,12 +218,26 @@ static PyObject *recorded(Tape *tape, PyObject *code, PyObject *left, PyObject *
         return NULL;
     }
     made->value = value;
-    made->tape = Py_NewRef((PyObject *)tape);
-    if (rows_append((Rows *)tape->growing, code, left, right) < 0 || (made->index = next_number(tape)) == NULL) {
-        Py_DECREF(made);
-        return NULL;
+    if (plain_tape(self) != tape) /* it was closed meanwhile */
+        Py_XDECREF(PyObject_CallFunctionObjArgs(outlived, NULL));
+    else if (tape->count > INT32_MAX - nodes)
+        PyErr_SetString(PyExc_OverflowError, "a tape has at most 2147483647 nodes");
+    else if (rows_reserve((Rows *)tape->growing, 3 * nodes) == 0) {
+        made->tape = Py_NewRef((PyObject *)tape);
+        return made;
     }
-    return (PyObject *)made;
+    Py_DECREF(made);
+    return NULL;
+}
+
+/* Append a node for which there is room; return its number. */
+static Py_ssize_t append(Tape *tape, int code, Py_ssize_t left, Py_ssize_t right)
+{
+    const int32_t row[3] = {code, (int32_t)left, (int32_t)right};
+    Rows *rows = (Rows *)tape->growing;
+    memcpy(rows->items + rows->length, row, sizeof row);
+    rows->length += 3;
+    return tape->count++;
 }
 
 /* Python has a complex number for (-8.0) ** 0.5, numpy NaN. */
@@ -278,7 +269,7 @@ static PyObject *sign(int which, PyObject *left, PyObject *right)
     }
 }
 
-/* What Python computes for two plain values, which a callback of numpy's might let go of. */
+/* What Python computes for two plain values, held meanwhile. */
 static PyObject *computed(int which, PyObject *left, PyObject *right)
 {
     Py_INCREF(left);
@@ -303,47 +294,50 @@ static PyObject *binary(PyObject *left, PyObject *right, int which)
     Value *self = (Value *)(reflected ? right : left);
     PyObject *other = reflected ? left : right;
     PyObject *function = reflected ? operator->reflected : operator->forward;
-    Tape *tape;
-    if (Py_TYPE(reflected ? right : left) != traced || (tape = plain_tape(self)) == NULL)
+    if (Py_TYPE((PyObject *)self) != traced)
+        Py_RETURN_NOTIMPLEMENTED;
+    Tape *tape = plain_tape(self);
+    if (tape == NULL)
         return left_to_python(function, (PyObject *)self, other);
+    Value *second = NULL;
+    PyObject *kind = NULL, *operand = other;
     if (Py_TYPE(other) == traced) {
-        Value *second = (Value *)other;
-        if (second->tape != self->tape || second->index == NULL || second->value == NULL)
+        second = (Value *)other;
+        operand = second->value;
+        if (second->tape != self->tape || operand == NULL)
             return left_to_python(function, (PyObject *)self, other);
-        PyObject *value = computed(which, self->value, second->value);
-        if (value == NULL)
-            return NULL;
-        return recorded(tape, operator->code, self->index, second->index, value);
     }
-    PyObject *kind = PyDict_GetItemWithError(numbers, (PyObject *)Py_TYPE(other));
-    if (kind == NULL) {
-        if (PyErr_Occurred())
-            return NULL;
-        return left_to_python(function, (PyObject *)self, other);
-    }
-    PyObject *value = reflected ? computed(which, other, self->value)
-                                : computed(which, self->value, other);
-    if (value == NULL)
+    else if ((kind = PyDict_GetItemWithError(numbers, (PyObject *)Py_TYPE(other))) == NULL)
+        return PyErr_Occurred() ? NULL : left_to_python(function, (PyObject *)self, other);
+
+    PyObject *value = reflected ? computed(which, operand, self->value)
+                                : computed(which, self->value, operand);
+    Value *made = value == NULL ? NULL : result(self, tape, value, 2);
+    if (made == NULL)
         return NULL;
-    PyObject *constant = NULL, *made = NULL;
-    if (rows_append((Rows *)tape->growing, kind, none, none) == 0 &&
-        PyList_Append(tape->constants, other) == 0)
-        constant = next_number(tape);
-    if (constant == NULL)
-        Py_DECREF(value);
-    else
-        made = reflected ? recorded(tape, operator->code, constant, self->index, value)
-                         : recorded(tape, operator->code, self->index, constant, value);
-    Py_XDECREF(constant);
-    return made;
+    Py_ssize_t number;
+    if (second != NULL)
+        number = second->index;
+    else if (PyList_Append(tape->constants, other) == 0)
+        number = append(tape, (int)PyLong_AsLong(kind), NONE, NONE);
+    else {
+        Py_DECREF(made);
+        return NULL;
+    }
+    made->index = reflected ? append(tape, operator->code, number, self->index)
+                            : append(tape, operator->code, self->index, number);
+    return (PyObject *)made;
 }
 
-static PyObject *unary(Tape *tape, Value *self, PyObject *code, PyObject *compute)
+static PyObject *unary(Value *self, Tape *tape, int code, PyObject *compute)
 {
     PyObject *operand = Py_NewRef(self->value);
     PyObject *value = PyObject_CallFunctionObjArgs(compute, operand, NULL);
     Py_DECREF(operand);
-    return value == NULL ? NULL : recorded(tape, code, self->index, none, value);
+    Value *made = value == NULL ? NULL : result(self, tape, value, 1);
+    if (made != NULL)
+        made->index = append(tape, code, self->index, NONE);
+    return (PyObject *)made;
 }
 
 static PyObject *signed_value(PyObject *self, int which)
@@ -351,32 +345,30 @@ static PyObject *signed_value(PyObject *self, int which)
     Operator *operator = &operators[which];
     Tape *tape = Py_TYPE(self) == traced ? plain_tape((Value *)self) : NULL;
     if (tape == NULL)
-        return PyObject_CallFunctionObjArgs(operator->forward, self, NULL);
-    return unary(tape, (Value *)self, operator->code, operator->compute);
+        return left_to_python(operator->forward, self, NULL);
+    return unary((Value *)self, tape, operator->code, operator->compute);
 }
 
 static PyObject *array_ufunc(PyObject *self, PyObject *args, PyObject *keywords)
 {
-    if (PyTuple_Size(args) == 3 && (keywords == NULL || PyDict_Size(keywords) == 0)) {
+    Tape *tape = Py_TYPE(self) == traced ? plain_tape((Value *)self) : NULL;
+    if (tape != NULL && PyTuple_Size(args) == 3 && (keywords == NULL || !PyDict_Size(keywords))) {
         PyObject *method = PyTuple_GetItem(args, 1);
         PyObject *known = PyDict_GetItemWithError(ufuncs, PyTuple_GetItem(args, 0));
         if (known == NULL && PyErr_Occurred())
             return NULL;
-        Tape *tape = Py_TYPE(self) == traced ? plain_tape((Value *)self) : NULL;
-        if (known != NULL && tape != NULL && PyUnicode_Check(method) &&
-            (method == call || PyUnicode_Compare(method, call) == 0))
-            return unary(tape, (Value *)self, PyTuple_GetItem(known, 0),
+        if (known != NULL && PyUnicode_Check(method) &&
+            PyUnicode_CompareWithASCIIString(method, "__call__") == 0)
+            return unary((Value *)self, tape, (int)PyLong_AsLong(PyTuple_GetItem(known, 0)),
                          PyTuple_GetItem(known, 1));
     }
-    Py_ssize_t given = PyTuple_Size(args);
-    PyObject *all = PyTuple_New(given + 1), *made = NULL;
-    if (all == NULL)
-        return NULL;
-    PyTuple_SetItem(all, 0, Py_NewRef(self));
-    for (Py_ssize_t i = 0; i < given; i++)
-        PyTuple_SetItem(all, i + 1, Py_NewRef(PyTuple_GetItem(args, i)));
-    made = PyObject_Call(other_ufunc, all, keywords);
-    Py_DECREF(all);
+    if (other_ufunc == NULL)
+        Py_RETURN_NOTIMPLEMENTED;
+    PyObject *first = PyTuple_Pack(1, self);
+    PyObject *all = first == NULL ? NULL : PySequence_Concat(first, args);
+    PyObject *made = all == NULL ? NULL : PyObject_Call(other_ufunc, all, keywords);
+    Py_XDECREF(first);
+    Py_XDECREF(all);
     return made;
 }
 
@@ -419,7 +411,6 @@ UNARY(value_invert, INVERT)
 static int value_clear(PyObject *self)
 {
     Py_CLEAR(((Value *)self)->tape);
-    Py_CLEAR(((Value *)self)->index);
     Py_CLEAR(((Value *)self)->value);
     return 0;
 }
@@ -435,7 +426,6 @@ static int value_traverse(PyObject *self, visitproc visit, void *arg)
 static int tape_clear(PyObject *self)
 {
     Py_CLEAR(((Tape *)self)->growing);
-    Py_CLEAR(((Tape *)self)->count);
     Py_CLEAR(((Tape *)self)->constants);
     Py_CLEAR(((Tape *)self)->locations);
     return 0;
@@ -470,14 +460,14 @@ static void tape_dealloc(PyObject *self)
 
 static PyMemberDef value_members[] = {
     {"_tape", T_OBJECT_EX, offsetof(Value, tape), 0, NULL},
-    {"_index", T_OBJECT_EX, offsetof(Value, index), 0, NULL},
+    {"_index", T_PYSSIZET, offsetof(Value, index), 0, NULL},
     {"_value", T_OBJECT_EX, offsetof(Value, value), 0, NULL},
     {NULL},
 };
 
 static PyMemberDef tape_members[] = {
     {"growing", T_OBJECT_EX, offsetof(Tape, growing), 0, NULL},
-    {"count", T_OBJECT_EX, offsetof(Tape, count), 0, NULL},
+    {"count", T_PYSSIZET, offsetof(Tape, count), 0, NULL},
     {"constants", T_OBJECT_EX, offsetof(Tape, constants), 0, NULL},
     {"locations", T_OBJECT_EX, offsetof(Tape, locations), 0, NULL},
     {NULL},
@@ -535,34 +525,44 @@ static PyType_Spec tape_spec = {"softtape._recorder.Growing", sizeof(Tape), 0, F
 
 static PyObject *bind(PyObject *module, PyObject *args)
 {
-    PyObject *type, *kinds, *table, *known, *ufunc;
-    if (!PyArg_ParseTuple(args, "OO!O!O!O", &type, &PyDict_Type, &kinds, &PyDict_Type, &table,
-                          &PyDict_Type, &known, &ufunc))
+    PyObject *type, *kinds, *table, *known, *ufunc, *late;
+    if (!PyArg_ParseTuple(args, "O!O!O!O!OO", &PyType_Type, &type, &PyDict_Type, &kinds,
+                          &PyDict_Type, &table, &PyDict_Type, &known, &ufunc, &late))
         return NULL;
+    if (traced != NULL) /* and its values may still be used */
+        Py_RETURN_FALSE;
+    Operator bound[OPERATORS];
     for (int i = 0; i < OPERATORS; i++) {
-        PyObject *code, *compute, *forward, *reflected;
         PyObject *entry = PyDict_GetItemString(table, names[i]);
         if (entry == NULL || !PyTuple_Check(entry)) {
             PyErr_SetString(PyExc_KeyError, names[i]);
             return NULL;
         }
-        if (!PyArg_ParseTuple(entry, "OOOO", &code, &compute, &forward, &reflected))
+        if (!PyArg_ParseTuple(entry, "iOOO", &bound[i].code, &bound[i].compute, &bound[i].forward,
+                              &bound[i].reflected))
             return NULL;
-        operators[i].code = Py_NewRef(code);
-        operators[i].compute = Py_NewRef(compute);
-        operators[i].forward = Py_NewRef(forward);
-        operators[i].reflected = reflected == Py_None ? NULL : Py_NewRef(reflected);
+    }
+    memcpy(operators, bound, sizeof bound);
+    for (int i = 0; i < OPERATORS; i++) {
+        Py_INCREF(operators[i].compute);
+        Py_INCREF(operators[i].forward);
+        if (operators[i].reflected == Py_None)
+            operators[i].reflected = NULL;
+        else
+            Py_INCREF(operators[i].reflected);
     }
     traced = (PyTypeObject *)Py_NewRef(type);
     numbers = Py_NewRef(kinds);
     ufuncs = Py_NewRef(known);
     other_ufunc = Py_NewRef(ufunc);
-    Py_RETURN_NONE;
+    outlived = Py_NewRef(late);
+    Py_RETURN_TRUE;
 }
 
 static PyMethodDef functions[] = {
     {"bind", bind, METH_VARARGS,
-     "bind(traced, numbers, operators, ufuncs, other_ufunc): say what the operators do."},
+     "bind(traced, numbers, operators, ufuncs, other_ufunc, outlived): say once what the operators "
+     "do, and for which type; return whether nobody had."},
     {NULL},
 };
 
@@ -578,9 +578,8 @@ PyMODINIT_FUNC PyInit__recorder(void)
     PyObject *value = PyType_FromSpec(&value_spec);
     tapes = (PyTypeObject *)PyType_FromSpec(&tape_spec);
     lists = (PyTypeObject *)PyType_FromSpec(&rows_spec);
-    none = PyLong_FromLong(-1);
-    call = PyUnicode_InternFromString("__call__");
-    if (value == NULL || tapes == NULL || lists == NULL || none == NULL || call == NULL ||
+    if (value == NULL || tapes == NULL || lists == NULL ||
+        PyModule_AddIntConstant(module, "REVISION", REVISION) < 0 ||
         PyModule_AddObjectRef(module, "Value", value) < 0 ||
         PyModule_AddObjectRef(module, "Growing", (PyObject *)tapes) < 0 ||
         PyModule_AddObjectRef(module, "Rows", (PyObject *)lists) < 0) {

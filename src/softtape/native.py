@@ -10,10 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 __all__ = ["Growing", "Value", "new_rows", "recorder", "rows_tuple"]
 
+_REVISION = 2  # of the source: a checkout may have a compiled file of an older one beside it
+
 recorder: Any
 try:
     import softtape._recorder as recorder  # type: ignore[import-not-found,no-redef]
 except ImportError:
+    recorder = None
+if getattr(recorder, "REVISION", None) != _REVISION:
     recorder = None
 
 

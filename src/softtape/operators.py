@@ -8,6 +8,7 @@ from typing import Any
 from softtape.columns import FLOAT, NONE, NUMBERS
 from softtape.native import recorder
 from softtape.ops import FUNCTIONS, PRIMITIVES, Primitive
+from softtape.refusals import outlived
 
 __all__ = ["BINARY", "UFUNCS", "give_operators", "python_operators"]
 
@@ -98,18 +99,25 @@ def {name}(self, other):
 def give_operators(traced: Any) -> None:
     """Give ``traced``, which is :class:`softtape.traced.Traced`, Python's operators."""
     methods = python_operators(traced)
-    if recorder is None:
-        for name, method in methods.items():
-            setattr(traced, name, method)
+    if recorder is not None and _bound(traced, methods):
+        del traced.__array_ufunc__  # compiled, they all come with its base
         return
-    # compiled, they come with its base; these are for whatever is not as simple as there
+    for name, method in methods.items():
+        setattr(traced, name, method)
+
+
+def _bound(traced: Any, methods: dict[str, Callable[..., Any]]) -> bool:
+    """Tell the compiled operators what to do, and what has whatever is not simple.
+
+    They know one type: where softtape was imported anew, the new one has those in Python.
+    """
     table = {}
     for short, (name, _) in (BINARY | _COMPARE | _UNARY).items():
         own = methods[f"__{short}__"], methods.get(f"__r{short}__")
         table[short] = (PRIMITIVES[name].code, PRIMITIVES[name].compute, *own)
     known = {f: (p.code, p.compute) for f, p in UFUNCS.items()}
-    recorder.bind(traced, NUMBERS, table, known, traced.__array_ufunc__)
-    del traced.__array_ufunc__
+    ufunc = traced.__array_ufunc__
+    return bool(recorder.bind(traced, NUMBERS, table, known, ufunc, outlived))
 
 
 def python_operators(traced: type) -> dict[str, Callable[..., Any]]:
