@@ -525,6 +525,34 @@ def _replacements() -> Iterator[tuple[Any, str, Any, Any]]:
         yield np, original.__name__, original, _changing(original)
 
 
+_OPTIONAL = (
+    *(f"numpy.polynomial.{name}" for name in _POLYNOMIALS),
+    *("scipy", "scipy.special", "scipy.special._logsumexp", "scipy.linalg"),
+    *("scipy.stats._distn_infrastructure", "scipy.stats._multivariate"),
+)
+_made: list[tuple[Any, str, Any, Any]] = []
+_made_for: list[Any] = []
+
+
+def _known_replacements() -> list[tuple[Any, str, Any, Any]]:
+    """Return `_replacements`, made anew only where a module was imported, or another one patched.
+
+    Each derivative asks for them, and there are some 170.
+    """
+    global _made, _made_for
+    modules = list(map(sys.modules.get, _OPTIONAL))
+    if modules != _made_for or any(
+        getattr(module, name, original) is not original for module, name, original, _ in _made
+    ):
+        _made = list(_replacements())
+        _made_for = [] if any(map(_is_being_imported, modules)) else modules
+    return _made
+
+
+def _is_being_imported(module: Any) -> bool:
+    return bool(getattr(getattr(module, "__spec__", None), "_initializing", False))
+
+
 _lock = Lock()
 _active = 0
 _before: list[tuple[Any, str, Any]] = []
@@ -540,7 +568,7 @@ def following() -> Iterator[None]:
     with _lock:
         _active += 1
         if _active == 1:
-            for module, name, original, replacement in list(_replacements()):
+            for module, name, original, replacement in _known_replacements():
                 _before.append((module, name, original))
                 setattr(module, name, replacement)
     try:

@@ -122,6 +122,16 @@ def test_they_are_put_back_whatever_happens():
     assert [getattr(module, name) for module, name in names] == before
 
 
+def test_what_another_one_put_there_between_two_runs_stays(monkeypatch):
+    with following():
+        pass
+    other = lambda x: 42.0  # noqa: E731
+    monkeypatch.setattr(math, "sin", other)
+    with following():
+        assert math.sin(1.0) == 42.0
+    assert math.sin is other
+
+
 def test_they_stay_until_the_last_one_ends():
     original = math.sin
     outer, inner = following(), following()
