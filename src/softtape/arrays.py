@@ -36,6 +36,7 @@ _PLAIN = frozenset({float, int, bool, np.float64, np.float32, np.int64, np.bool_
 _SEEN_OTHERWISE = "assigning into an array whose memory is seen as another dtype, or as parts,"
 _PUT = FUNCTIONS[np.put]
 _plain_set = np.ndarray.__setitem__
+_PARTS: Any = {"real": np.ndarray.real, "imag": np.ndarray.imag}
 _dtype: Any = np.ndarray.dtype
 _dtype_of = _dtype.__get__  # what numpy's C code sees
 _set_dtype = getattr(np.ndarray, "_set_dtype", _dtype.__set__)  # numpy 2.5 deprecates the latter
@@ -98,6 +99,32 @@ class Fresh(np.ndarray):
     def flat(self) -> Any:
         """The elements in one row."""
         return Flat(self)
+
+    @property
+    def real(self) -> Any:
+        """The real part, a view."""
+        return _PARTS["real"].__get__(self)
+
+    @real.setter
+    def real(self, value: Any) -> None:
+        self._set_part("real", value)
+
+    @property
+    def imag(self) -> Any:
+        """The imaginary part, a view."""
+        return _PARTS["imag"].__get__(self)
+
+    @imag.setter
+    def imag(self, value: Any) -> None:
+        self._set_part("imag", value)
+
+    def _set_part(self, name: str, value: Any) -> None:
+        held = "fc" if name == "real" else "c"
+        if self.dtype.kind in held and (known := traced_form(value)) is not None:
+            _mosaics(self)
+            setattr(self, name, known)  # now a Mosaic's
+        else:
+            _PARTS[name].__set__(self, value)
 
     def squeeze(self, axis: Any = None) -> Any:
         """See ndarray.squeeze, which makes its view of a plain array."""

@@ -1034,3 +1034,25 @@ def test_a_number_that_was_broadcast_is_an_array_like_any_other():
         return row[0] * row[1]
 
     assert grad(program)(1.5) == 6.0
+
+
+def test_real_and_imaginary_parts_of_a_new_array_are_assigned():
+    def program(x):
+        z, a = np.ones(3, complex), np.zeros(3)
+        z.real, z.imag = x, x[::-1] ** 2
+        z[1:].real = x[0]
+        a.real = x
+        return np.sum(np.abs(z * a) ** 2)
+
+    x = np.array([0.5, 1.5, 2.5])
+    steps = [1e-6 * d for d in np.eye(3)]
+    slopes = [(program(x + h) - program(x - h)) / 2e-6 for h in steps]
+    np.testing.assert_allclose(grad(program)(x), slopes, rtol=1e-7)
+
+
+def test_a_real_array_has_no_imaginary_part_to_assign():
+    def program(x):
+        np.zeros(3).imag = x
+
+    with pytest.raises(TypeError):
+        grad(program)(np.ones(3))
