@@ -51,11 +51,11 @@ class Covering:
         settings = run.settings
         untraced: dict[str, str] = {}
         if isinstance(fitting, Fitting):
-            terms, values, cases = fitting.take_traced()
+            terms, values, cases, limits = fitting.take_traced()
         else:
-            terms, values, cases, untraced = _traced(session, run)
+            terms, values, cases, limits, untraced = _traced(session, run)
         above = above_limits(
-            _losses(session, run, terms, values, cases),
+            _losses(session, run, terms, values, cases, limits),
             threshold=settings.threshold,
             mean_threshold=settings.mean_threshold,
             worst_threshold=settings.worst_threshold,
@@ -115,7 +115,7 @@ class _Constant:
 
 def _traced(
     session: pytest.Session, run: Run
-) -> tuple[list[Term], dict[str, Any], dict[str, int], dict[str, str]]:
+) -> tuple[list[Term], dict[str, Any], dict[str, int], dict[str, float | None], dict[str, str]]:
     """Trace the soft tests at the values that the check runs with; tell why others were not."""
     items = [i for i in session.items if isinstance(i, pytest.Function) and i.nodeid in run.options]
     traces = Traces(session, peek)
@@ -136,7 +136,9 @@ def _traced(
     finally:
         session.config.pluginmanager.unregister(name=constant)
     terms.sort(key=lambda term: term.name)  # whatever order they run in
-    return terms, {key: v for term in terms for key, v in term.starts.items()}, cases, untraced
+    values = {key: v for term in terms for key, v in term.starts.items()}
+    limits = {i.nodeid: limit_of(i.obj, run.options[i.nodeid].threshold) for i in items}
+    return terms, values, cases, limits, untraced
 
 
 def _not_again(values: Mapping[str, Any]) -> Graph:
@@ -150,10 +152,10 @@ def _losses(
     terms: Sequence[Term],
     values: Mapping[str, Any],
     cases: Mapping[str, int],
+    limits: Mapping[str, float | None],
 ) -> dict[str, TestLoss]:
     """Return what the check is about to measure of the tests that were traced."""
     losses = _losses_on_tape(run, terms, values)
-    items = {item.nodeid: item for item in session.items if isinstance(item, pytest.Function)}
     last: Mapping[str, float] = {}
     if run.settings.ratchet is not None:
         from pytest_soft.ratchet import kept_losses
@@ -167,7 +169,7 @@ def _losses(
             loss,
             cases.get(name, 1),
             options.weight,
-            limit_of(items[name].obj, options.threshold),
+            limits[name],
             held_out=bool(options.holdout),
             suite=options.suite,
             last=last.get(name),

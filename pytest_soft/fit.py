@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -164,6 +164,11 @@ class Fit:
 
             run_again(found, self.summary, {i.nodeid: i for i in self._tests}, self._traces)
 
+    @cached_property
+    def limits(self) -> Mapping[str, float | None]:
+        """The loss that each test has to get to, by test id; None where there is none."""
+        return {i.nodeid: limit_of(i.obj, o.threshold) for i, o in self._tests.items()}
+
     @property
     def changes(self) -> dict[str, Any] | None:
         """What changed since the fit before, as reports have it; None where that is not known."""
@@ -224,14 +229,13 @@ class Fit:
 
     def _run(self) -> None:
         terms, start = self._prepare()
-        limits = {i.nodeid: limit_of(i.obj, o.threshold) for i, o in self._tests.items()}
         try:
             self._journal.begin(terms, start)
             solution = solve(
                 terms,
                 start,
                 self._goal,
-                limits=limits,
+                limits=self.limits,
                 callback=self._callback,
                 minimize=self._journal.minimize,
             )
@@ -292,9 +296,9 @@ class Fit:
         found = tracing.non_finite()
         if found is not None and self._non_finite is None:
             self._non_finite = (item, *found)
-        trace = partial(self._trace_again, item)
-        self.cases[item.nodeid] = tracing.cases
-        return Term(item.nodeid, tracing.graph, trace, self._tests[item].fitted_weight)
+        trace, name = partial(self._trace_again, item), item.nodeid
+        self.cases[name] = tracing.cases
+        return Term(name, tracing.graph, trace, self._tests[item].fitted_weight)
 
     def _plain_term(
         self, item: pytest.Function, following: pytest.Item | None, refused: TraceFailure | None

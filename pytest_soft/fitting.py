@@ -110,17 +110,19 @@ class Fitting:
             _send(session.config)
         return ended
 
-    def take_traced(self) -> tuple[Sequence[Term], dict[str, Any], Mapping[str, int]]:
-        """Return the tests as the fit traced them, the values it found, and the tests' cases.
+    def take_traced(
+        self,
+    ) -> tuple[Sequence[Term], dict[str, Any], Mapping[str, int], Mapping[str, float | None]]:
+        """Return the tests as the fit traced them, the values it found, their cases and limits.
 
         Only once: afterwards the tests are let go.
         """
         fit = self._fit_done or self._looked
         if fit is None:
-            return (), {}, {}
+            return (), {}, {}, {}
         terms, fit.traced = fit.traced, ()
         starts = {key: value for term in terms for key, value in term.starts.items()}
-        return terms, {**starts, **fit.values}, fit.cases
+        return terms, {**starts, **fit.values}, fit.cases, fit.limits
 
     def _fit(self, session: pytest.Session) -> bool:
         """Fit; return whether that was interrupted."""
@@ -166,9 +168,10 @@ class Fitting:
         run = config.stash[RUN]
         settings = run.settings
         tests = {
-            item: run.options[item.nodeid]
+            item: options
             for item in session.items
-            if isinstance(item, pytest.Function) and item.nodeid in run.options
+            if isinstance(item, pytest.Function)
+            and (options := run.options.get(item.nodeid)) is not None
         }
         goal = Goal(
             settings.optimizer,

@@ -106,15 +106,17 @@ def update(root: Path, losses: Mapping[str, float], *, new_files: bool) -> list[
         A file cannot be read or written, or holds something else.
     """
     files: dict[str, Losses] = {}
+    keeps: dict[str, bool] = {}
     for name, loss in losses.items():
-        if isfinite(loss):
-            file, function, case = _parts(name)
+        file = name.partition("::")[0]
+        if file not in keeps:
+            keeps[file] = new_files or path_for(root / file).exists()
+        if keeps[file] and isfinite(loss):
+            _, function, case = _parts(name)
             files.setdefault(file, {}).setdefault(function, {})[case] = loss
     written = []
     for file, functions in sorted(files.items()):
         path = path_for(root / file)
-        if not (new_files or path.exists()):
-            continue
         kept = _read(path)
         for function, cases in functions.items():
             before = kept.get(function, {})

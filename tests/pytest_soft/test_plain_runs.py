@@ -186,7 +186,20 @@ def test_a_small_fit_imports_what_it_needs(sine):
         import sys, pytest
         options = ["-p", "no:hypothesispytest", "--soft-fit", "--soft-threshold=1e-10"]
         assert pytest.main(options) == 0
-        spared = ("numpy.ma", "numpy.random", "concurrent.futures.thread", "scipy", "numba")
+        spared = ["numpy.ma", "numpy.random", "concurrent.futures.thread", "scipy", "numba"]
+        spared += ["softtape.distributions", "softtape.points", "softtape.optimize.whole"]
+        spared += [f"pytest_soft.{name}" for name in ("against", "asserts", "blame", "folds")]
+        print("imported:", [name for name in spared if name in sys.modules])
+    """)
+    done.stdout.fnmatch_lines(["imported: [[][]]"])
+
+
+def test_a_check_loads_nothing_that_records(sine):
+    done = sine.python("""
+        import sys, pytest
+        assert pytest.main(["-p", "no:hypothesispytest"]) == 0
+        assert "softtape.param" in sys.modules
+        spared = ("softtape.tape", "softtape.ops", "softtape.optimize", "pytest_soft.summary")
         print("imported:", [name for name in spared if name in sys.modules])
     """)
     done.stdout.fnmatch_lines(["imported: [[][]]"])
