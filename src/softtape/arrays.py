@@ -25,7 +25,7 @@ from softtape.native import Value
 from softtape.operands import Flat, stacked
 from softtape.ops import FUNCTIONS
 from softtape.ops.assignment import CHANGING, apply_at, masked, store
-from softtape.refusals import refuse, refuse_array, refuse_function
+from softtape.refusals import refuse, refuse_array
 from softtape.traced import Traced
 
 __all__ = ["Fresh", "Mosaic", "Mutated", "bare", "linked", "mutated", "owned"]
@@ -504,11 +504,7 @@ def _reading(name: str) -> Callable[..., Any]:
 
     def method(self: Mosaic, *args: Any, **keywords: Any) -> Any:
         out = keywords.pop("out", None)
-        held = self._softtape_current()
-        asked = getattr(held, name, None)
-        if asked is None:
-            refuse_function(f"ndarray.{name}")
-        made = asked(*args, **keywords)
+        made = getattr(self._softtape_current(), name)(*args, **keywords)
         if out is not None:
             return store((out,), made)
         return owned(made) if type(made) is Traced else _fresh(made)

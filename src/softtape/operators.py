@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Callable
 from typing import Any
 
@@ -61,7 +62,9 @@ def {name}(self, other):
     else:
         kind = {float} if type(other) is float else NUMBERS.get(type(other))
         if kind is None:
-            return NotImplemented if foreign(other) else tape.record(PRIMITIVE, (self, other), None)
+            if foreign(other, {reflected!r}):
+                return NotImplemented
+            return tape.record(PRIMITIVE, (self, other), None)
         made = Traced()
         made._value = {left}
         rows = tape.growing
@@ -80,7 +83,9 @@ def {name}(self, other):
     tape = self._tape
     kind = {float} if type(other) is float else NUMBERS.get(type(other))
     if kind is None:
-        return NotImplemented if foreign(other) else tape.record(PRIMITIVE, (other, self), None)
+        if foreign(other, None):
+            return NotImplemented
+        return tape.record(PRIMITIVE, (other, self), None)
     made = Traced()
     made._value = {right}
     number = tape.count
@@ -142,6 +147,7 @@ def _method(
         both=expression.format("self._value", "other._value"),
         left=expression.format("self._value", "other"),
         right=expression.format("other", "self._value"),
+        reflected=f"__r{name[2:]}" if name.strip("_") in BINARY else None,
         **{"name": name, "code": primitive.code, "float": FLOAT, "none": NONE},
     )
     scope: dict[str, Any] = {"PRIMITIVE": primitive, "compute": primitive.compute}
@@ -152,6 +158,14 @@ def _method(
     return method
 
 
-def _foreign(other: Any) -> bool:
-    """Whether another type's own operator is to be asked."""
-    return other is None or isinstance(other, (str, bytes, dict, set))
+def _foreign(other: Any, reflected: str | None) -> bool:
+    """Whether another type's own operator is to be asked: a user's vector, times a number."""
+    if other is None or isinstance(other, (str, bytes, dict, set)):
+        return True
+    if reflected is None or isinstance(other, (numbers.Number, list, tuple)):
+        return False
+    kind = type(other)
+    if getattr(kind, "__array_ufunc__", other) is None:  # numpy's way to say so
+        return True
+    array_like = hasattr(kind, "__array__") or hasattr(other, "_softtape_record")
+    return hasattr(kind, reflected) and not array_like

@@ -50,12 +50,6 @@ def refuse_constant(value: Any) -> NoReturn:
             "pytest_soft.squared_error(actual, expected), or return nothing: then what a soft test "
             "itself asserts is its loss."
         )
-    if type(what.item() if what.ndim == 0 else None).__module__.startswith("numpy.polynomial."):
-        refuse(
-            "an operation with a polynomial as operand (what convert() asks for)",
-            "Convert the coefficients, by chebyshev.cheb2poly(c) and its like, or evaluate the "
-            "series itself.",
-        )
     instead = {
         "O": "Convert what it holds to float; join traced values with np.stack([...]).",
     }.get(what.dtype.kind, "Only numbers are traced.")

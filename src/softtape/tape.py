@@ -120,8 +120,9 @@ class Tape(Growing):
         self.close()
         if error is None:
             return
-        if isinstance(error, ValueError) and isinstance(error.__cause__, TraceError):
-            raise error.__cause__ from None  # numpy hides it where a[0] = traced calls float()
+        if isinstance(error, (ValueError, SystemError)) and isinstance(error.__cause__, TraceError):
+            # numpy hides it where a[0] = traced calls float(), and so does C where a callback does
+            raise error.__cause__ from None
         if (said := explained(error, traceback)) is not None:
             raise said from error
 

@@ -218,6 +218,16 @@ class Traced(Value):
         return np.asarray(self._value).dtype if known is None else known
 
     @property
+    def itemsize(self) -> int:
+        """Bytes of an element."""
+        return self.dtype.itemsize
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the elements."""
+        return self.size * self.itemsize
+
+    @property
     def T(self) -> Any:  # noqa: N802 -- numpy's name
         """The transpose."""
         return self.__array_function__(np.transpose, (), (self,), {})
@@ -320,10 +330,12 @@ class Traced(Value):
         return int(_np.trunc(self)._pinned())
 
     def __float__(self) -> float:
-        """Raise: the gradient would be lost."""
+        """Return an integer's value, guarded; raise where a gradient would be lost."""
         # numpy may raise an error of its own from this one, which then has no frame but this
         __tracebackhide__ = False
-        refuse_float(self.ndim)
+        if not self.ndim and self.dtype.kind in "biu":
+            return float(self._pinned())
+        return refuse_float(self.ndim)
 
     def as_integer_ratio(self) -> NoReturn:
         """Raise: exact arithmetic, which asks for it, would lose the gradient."""
@@ -460,10 +472,10 @@ class Traced(Value):
 
     def item(self, *args: Any) -> Any:
         """Return the single element, still traced."""
-        flat = _np.ravel(self)
         if not args and self.size != 1:
             raise ValueError("can only convert an array of size 1 to a scalar")
-        return flat[args[0] if args else 0]
+        index = args[0] if len(args) == 1 else args
+        return self[index] if index and isinstance(index, tuple) else _np.ravel(self)[index or 0]
 
     def tolist(self) -> Any:
         """Return nested lists of traced scalars."""
@@ -499,6 +511,10 @@ class Traced(Value):
     def flatten(self, order: Any = "C") -> Any:
         """Return a copy of np.ravel's result."""
         return _np.ravel(self, order).copy()
+
+    def compress(self, condition: Any, axis: Any = None) -> Any:
+        """See np.compress."""
+        return _np.compress(condition, self, axis)
 
     def conj(self) -> Any:
         """See np.conjugate."""
@@ -551,6 +567,7 @@ _METHODS = (
     *("sum", "prod", "mean", "std", "var", "max", "min", "ptp", "cumsum", "cumprod"),
     *("argmax", "argmin", "argsort", "all", "any", "ravel", "squeeze", "swapaxes", "take"),
     *("repeat", "clip", "round", "dot", "trace", "diagonal", "nonzero"),
+    *("choose", "searchsorted", "argpartition"),
 )
 
 

@@ -189,7 +189,6 @@ TRACED: list[tuple[Callable[[Any], Any], str]] = [
     (lambda x: statistics.stdev([x[0], x[1]]), "np.std"),
     (lambda x: np.sin(x, where=np.array([True, False, True])), "np.where"),
     (lambda x: np.frompyfunc(lambda v: v, 1, 1)(x), "np.vectorize"),
-    (lambda x: np.polynomial.Chebyshev(x).convert(kind=np.polynomial.Polynomial), "cheb2poly"),
     (lambda x: "%.3f" % x[0], "f-string"),  # noqa: UP031
     (lambda x: np.packbits(x), "numpy functions"),
     (lambda x: np.add.at(PLAIN, 0, x[0]), "np.array(x)"),
@@ -230,7 +229,6 @@ TRACED: list[tuple[Callable[[Any], Any], str]] = [
     (seen_as_integers, "np.array(x)"),
     (lambda x: (x * 1j).real.fill(1.0), "np.array(x)"),
     (lambda x: asarray_of_before(changed(x)), "needs no conversion"),
-    (lambda x: filled(x).argpartition(1), "Express it by numpy functions"),
     (lambda x: np.add(x, x, casting="unsafe"), "Express it by numpy functions"),
     (lambda x: np.concatenate([x, x], casting="unsafe"), "Express it by simpler calls"),
     (lambda x: logsumexp_of_before(x), "scipy.special.logsumexp(x)"),

@@ -23,7 +23,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from softtape import reading
+from softtape import grad, reading
 from softtape.engines import Program
 from softtape.errors import TraceError
 from softtape.graph import CONSTANT, Graph
@@ -333,6 +333,62 @@ def test_rows_of_a_traced_array() -> None:
 
     x = np.array([[1.0, 2.0], [3.0, 4.0]])
     np.testing.assert_array_equal(gradient(program, x=x)["x"], [[8.0, 7.0], [16.0, 15.0]])
+
+
+def test_methods_that_name_places() -> None:
+    def program(x: Any) -> Any:
+        chosen = x.compress([True, False], axis=1).sum() + x.item(1, 0) + 2 * x.item((0, 1))
+        row = x[0]
+        counted = row.searchsorted(1.5) + row.argpartition(1)[1] + float(x.argmax())
+        assert (x.nbytes, x.itemsize) == (32, 8)
+        return chosen * counted + row.argmax().choose([row[0], row[1]])
+
+    x = np.array([[1.0, 2.0], [3.0, 4.0]])
+    np.testing.assert_array_equal(gradient(program, x=x)["x"], [[5.0, 11.0], [10.0, 0.0]])
+
+
+class Vector:
+    def __init__(self, x: Any, y: Any) -> None:
+        self.x, self.y = x, y
+
+    def __add__(self, other: Vector) -> Vector:
+        return Vector(self.x + other.x, self.y + other.y)
+
+    def __mul__(self, factor: Any) -> Vector:
+        return Vector(self.x * factor, self.y * factor)
+
+    __rmul__ = __mul__
+
+
+class Unknown:
+    __array_ufunc__ = None
+
+    def __radd__(self, other: Any) -> Any:
+        return other * 3.0
+
+
+def test_another_type_has_its_own_operators() -> None:
+    def program(x: Any) -> Any:
+        place = Vector(1.0, 2.0)
+        for _ in range(3):
+            place = place + x * Vector(3.0, -1.0) * 0.5
+        return place.x * place.y + (x + Unknown())
+
+    x = 0.5
+    # (1 + 4.5 x) (2 - 1.5 x) + 3 x
+    assert gradient(program, x=x)["x"] == pytest.approx(9.0 - 1.5 - 13.5 * x + 3.0)
+
+    with pytest.raises(TraceError, match="unsupported operand"):
+        gradient(lambda x: x - Unknown(), x=x)
+
+
+def test_series_are_multiplied_and_converted() -> None:
+    def program(x: Any) -> Any:
+        series = np.polynomial.Chebyshev(x).convert(kind=np.polynomial.Polynomial)
+        return (x[0] * series)(0.5)
+
+    x = np.array([1.0, 2.0, 3.0])  # x[0] (x[0] + 0.5 x[1] - 0.5 x[2])
+    np.testing.assert_allclose(grad(program)(x), [2.0 + 1.0 - 1.5, 0.5, -0.5])
 
 
 def test_a_chain_of_many_operations_does_not_recurse() -> None:
