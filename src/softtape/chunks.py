@@ -27,6 +27,7 @@ from softtape.transforms.batch import (
     stacked_constants,
 )
 from softtape.transforms.fuse import fuse
+from softtape.transforms.template import Template
 
 __all__ = ["Lanes", "derived", "merged"]
 
@@ -37,6 +38,7 @@ Floats: TypeAlias = NDArray[np.float64]
 _CHUNK = 8192
 _LEFT_OUT: Floats = np.zeros(0)  # the losses, where their total is all that is asked for
 _WORTH_A_THREAD = 12  # steps over a chunk, of some microseconds each: waking a thread costs 50
+_MOST_PROGRAMS = 16  # of one structure: for several numbers of cases, and of what they differ in
 _MOST_KEPT = 1 << 28  # bytes that chunks may keep of what follows from their cases alone
 
 
@@ -96,6 +98,7 @@ class Lanes:
         """Take these cases, instead of those before."""
         columns = stacked_constants([case.constants for case in cases])
         chunks = -(-len(cases) // _CHUNK)
+        chunks += chunks > 1 and chunks % 2  # so that two threads have as many each
         width = -(-len(cases) // chunks)  # chunks of one size, so that few lanes are left over
         varying: dict[int, Any] = {}
         for number, column, value in zip(self._numbers, columns, cases[0].constants, strict=True):
@@ -113,16 +116,11 @@ class Lanes:
         for program in self._programs.values():
             program.chunks.clear()
 
-    def share(self, kind: Kind, inputs: Mapping[str, Any], form: tuple[Graph, Any] | None) -> Share:
-        """Return what the cases contribute; ``form`` are their residuals, if they have any."""
+    def share(self, kind: Kind, inputs: Mapping[str, Any], template: Template) -> Share:
+        """Return what the cases, whose structure is ``template``, contribute."""
         program = self._programs.get(kind)
         if program is None:
-            graph = self._graph
-            if kind == "jacobian":
-                assert form is not None
-                graph = form[0]
-            example = {n: self._lanes(c, 0) for n, c in self._varying.items()}
-            program = self._programs[kind] = _Compiled(graph, example, self._width, kind)
+            program = self._programs[kind] = self._compiled(kind, template)
         if not program.chunks:
             for start in range(0, len(self._weights), self._width):
                 columns = {n: self._lanes(c, start) for n, c in self._varying.items()}
@@ -131,6 +129,24 @@ class Lanes:
         if share.holds is not None and share.holds.all():
             share.holds = None
         return share
+
+    def _compiled(self, kind: Kind, template: Template) -> _Compiled:
+        """Return a program without cases yet; what it runs may have been made for others."""
+        graph = self._graph
+        if kind == "jacobian":
+            assert template.form is not None  # only groups that have residuals are asked
+            graph = template.form[0]
+        example = {n: self._lanes(c, 0) for n, c in self._varying.items()}
+        key = kind, self._width, *((n, column.dtype.str) for n, column in example.items())
+        made = template.programs.get(key)
+        if made is None:
+            cases = [WEIGHTS, *map(case_key, example)]
+            whole = fuse(derived(graph, example, self._width, kind), cases)
+            made = Program(whole, [key for key in cases if key in whole.inputs])
+            if len(template.programs) >= _MOST_PROGRAMS:
+                template.programs.clear()
+            template.programs[key] = made
+        return _Compiled(made, graph, [*example], self._width, kind)
 
     def _lanes(self, column: NDArray[Any], start: int) -> NDArray[Any]:
         """Return the values in the lanes of a chunk; lanes left over repeat the chunk's first."""
@@ -157,9 +173,23 @@ class _Chunk:
 
 
 class _Compiled:
-    """The program of one kind for all chunks."""
+    """The program of one kind for all chunks.
 
-    def __init__(self, graph: Graph, example: Mapping[int, Any], width: int, kind: Kind) -> None:
+    Parameters
+    ----------
+    program
+        What runs a chunk.
+    graph
+        What it was made of.
+    varying
+        Numbers of the constants that vary.
+    width, kind
+        How many lanes a chunk has, and what is computed.
+    """
+
+    def __init__(
+        self, program: Program, graph: Graph, varying: Sequence[int], width: int, kind: Kind
+    ) -> None:
         self._keys = list(graph.inputs)
         self._places = [*enumerate(self._keys, start=1)]  # of the gradient, among the outputs
         self._shapes = [np.shape(graph.start[key]) for key in self._keys]
@@ -167,9 +197,8 @@ class _Compiled:
         self._width = width
         self._kind = kind
         self._guards = [expected for _, expected in graph.guards]
-        self._cases = [WEIGHTS, *(case_key(n) for n in example)]
-        made = fuse(derived(graph, example, width, kind), self._cases)
-        self._program = Program(made, [key for key in self._cases if key in made.inputs])
+        self._cases = [WEIGHTS, *map(case_key, varying)]
+        self._program = program
         self._workspaces: dict[int, Workspace] = {}
         self.chunks: list[_Chunk] = []
 
@@ -209,9 +238,8 @@ class _Compiled:
         bound = self._bind(chunk) if chunk.bound is None else chunk.bound
         outputs = self._program.compute(shared, bound, workspace, True)
         assert outputs is not None  # guards are looked at below, case by case
-        weights = chunk.weights
-        n = len(weights)
-        holds = None
+        weights, holds = chunk.weights, None
+        n = weights.size
         if self._guards:
             holds = self._holding(outputs[len(outputs) - len(self._guards) :], n)
         if self._kind == "jacobian":
@@ -220,10 +248,10 @@ class _Compiled:
         total = float(weights.dot(losses))
         if self._kind == "value":
             return Share(losses.copy(), holds, total=total)
-        gradient = {}
-        for place, key in self._places:
-            g = outputs[place]
-            gradient[key] = g.copy() if isinstance(g, np.ndarray) else g
+        gradient = {
+            key: g.copy() if isinstance(g := outputs[place], np.ndarray) else g
+            for place, key in self._places
+        }
         return Share(_LEFT_OUT, holds, gradient, total)
 
     def _holding(self, values: Sequence[Any], n: int) -> NDArray[np.bool_]:

@@ -226,19 +226,21 @@ class Group:
         CaseError
             A case cannot be evaluated there.
         """
-        settled = self._choice.settled if self._can_compile else False
+        settled = self._can_compile and self._choice.settled
         compiled = self._compiled(kind) if settled is None else settled
+        if kind in self._ready and not compiled:
+            assert self._lanes is not None
+            try:
+                with np.errstate(all="ignore"):
+                    return self._lanes.share(kind, inputs, self._template)
+            except FAILURES:
+                pass  # of which case is found below
         if compiled and len(self.cases) > 1:
             try:
                 return self._together(kind, inputs, compiled=True)
             except FAILURES:
                 pass
         with np.errstate(all="ignore"):  # the kernels do not warn
-            if kind in self._ready and not compiled:
-                try:
-                    return self._run(kind, inputs)
-                except FAILURES:
-                    pass  # of which case is found below
             return self._by_numpy(kind, inputs, trusted, compiled=compiled)
 
     def _by_numpy(
@@ -299,9 +301,4 @@ class Group:
                 self._ready = set()
             lanes.fill(self.cases)
             self._stale = False
-        return self._run(kind, inputs)
-
-    def _run(self, kind: Kind, inputs: Mapping[str, Any]) -> Share:
-        assert self._lanes is not None
-        form = self._template.form if kind == "jacobian" else None
-        return self._lanes.share(kind, inputs, form)
+        return lanes.share(kind, inputs, self._template)

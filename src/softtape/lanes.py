@@ -13,6 +13,7 @@ from softtape.engines.fast_lanes import LaneProgram
 from softtape.graph import CONSTANT, Graph
 from softtape.singles import Share
 from softtape.transforms.batch import stacked_constants
+from softtape.transforms.template import Template
 
 __all__ = ["CompiledLanes"]
 
@@ -74,8 +75,8 @@ class CompiledLanes:
         """Whether a constant is, to the bit, the one in the graph."""
         return np.float64(value).tobytes() == np.float64(self._graph.nodes[number][2]).tobytes()
 
-    def share(self, kind: Kind, inputs: Mapping[str, Any], form: tuple[Graph, Any] | None) -> Share:
-        """Return what the cases contribute; ``form`` are their residuals, if they have any."""
+    def share(self, kind: Kind, inputs: Mapping[str, Any], template: Template) -> Share:
+        """Return what the cases, whose structure is ``template``, contribute."""
         if kind == "gradient":
             program = self._programs.get(False) or self._program(self._graph, kind)
             _, holds, total, gradient, _ = program.gradient(inputs)
@@ -83,7 +84,8 @@ class CompiledLanes:
         if kind == "value":
             made = self._program(self._graph, kind).values(inputs)
             return Share(made.outputs[0], made.holds)
-        assert form is not None
+        form = template.form
+        assert form is not None  # only groups that have residuals are asked
         made = self._program(form[0], kind).jacobian(inputs)
         assert made.jacobian is not None
         roots = np.sqrt(self._weights)

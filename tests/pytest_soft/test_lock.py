@@ -161,6 +161,7 @@ def test_a_fit_that_was_killed_blocks_nobody(slow):
 WRITES = """
     import sys, numpy as np
     from softtape import store
+    store._PATIENCE = 600  # however slow the machine: neither is halted
     name = sys.argv[1]
     for i in range(60):
         store.update("many.soft.json", {f"{name}{i}": store.Entry(np.full(50, float(i)), None)})

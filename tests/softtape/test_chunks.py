@@ -1,10 +1,13 @@
 """Chunks of cases on threads: the same bits whatever their number."""
 
+from threading import Event
+
 import numpy as np
 import pytest
 
 from softtape import chunks, primitive
-from softtape.engines.threads import threads_to_use
+from softtape.engines import threads
+from softtape.engines.threads import in_threads, threads_to_use
 from softtape.objective import Layout, Objective, Term
 from softtape.tape import Tape
 
@@ -31,7 +34,7 @@ def by_branch(a, b, x):
     return residual(a, b, x) ** 2 if a * x > 1.3 else abs(residual(a, b, x))
 
 
-def suite(program, n, threads):
+def suite(program, n, count):
     def term(k):
         x = 0.02 * k + 0.1
 
@@ -43,13 +46,13 @@ def suite(program, n, threads):
 
         return Term(str(k), trace(LAYOUT.unpack(THETA)), trace, 0.5 + k % 3)
 
-    return Objective([term(k) for k in range(n)], LAYOUT, threads=threads)
+    return Objective([term(k) for k in range(n)], LAYOUT, threads=count)
 
 
 @pytest.mark.parametrize("program", [by_square, by_branch])
 @pytest.mark.parametrize("n", [16, 17, 250])
 def test_one_thread_two_threads_and_repeated_runs_give_the_same_bits(program, n):
-    one, *others = (suite(program, n, threads) for threads in (1, 2, 3, 2))
+    one, *others = (suite(program, n, count) for count in (1, 2, 3, 2))
     for theta in (THETA, THETA * 1.1, THETA * 0.7, THETA):
         value, gradient = one.value_and_gradient(theta)
         rows = one.residuals_and_jacobian(theta) if one.has_residuals else ()
@@ -102,15 +105,44 @@ def test_what_depends_on_no_case_is_computed_once_for_all_chunks():
     problem.value_and_gradient(THETA)
     (group,) = problem._in_order()
     compiled = group._lanes._programs["gradient"]
-    assert len(compiled.chunks) == 7
+    assert len(compiled.chunks) == 8  # an even number, for two threads
     assert "exp_" in compiled._program.before.__code__.co_names
     assert "exp" not in compiled._program.compute.__code__.co_names
 
 
-@pytest.mark.parametrize(("given", "threads"), [("3", 3), ("2,1", 2), ("1", 1)])
-def test_the_number_of_threads_is_that_of_numpys_own(monkeypatch, given, threads):
+def test_what_was_compiled_serves_every_suite_of_the_structure():
+    def program(of):
+        return of._in_order()[0]._lanes._programs["gradient"]._program
+
+    one, other, shorter = (suite(by_square, n, 1) for n in (50, 50, 20))
+    found = one.value_and_gradient(THETA)
+    for problem in (other, shorter):
+        value, gradient = problem.value_and_gradient(THETA)
+    assert program(other) is program(one)
+    assert program(shorter) is not program(one)  # of as many lanes
+    alone = suite(by_square, 20, 1)
+    alone.terms[0].case.template.programs.clear()
+    np.testing.assert_array_equal(alone.value_and_gradient(THETA)[1], gradient)
+    assert alone.value(THETA) == value
+    again = one.value_and_gradient(THETA)
+    np.testing.assert_array_equal(again[1], found[1])
+
+
+def test_threads_that_have_not_begun_are_not_waited_for():
+    gate, done = Event(), []
+    try:
+        busy = [threads._pool().submit(gate.wait) for _ in range(threads._pool()._max_workers)]
+        in_threads(3, 5, lambda thread, task: done.append((thread, task)))
+        assert done == [(0, task) for task in range(5)]
+    finally:
+        gate.set()
+    assert all(future.result() for future in busy)
+
+
+@pytest.mark.parametrize(("given", "wanted"), [("3", 3), ("2,1", 2), ("1", 1)])
+def test_the_number_of_threads_is_that_of_numpys_own(monkeypatch, given, wanted):
     monkeypatch.setenv("OMP_NUM_THREADS", given)
-    assert threads_to_use() == threads
+    assert threads_to_use() == wanted
 
 
 @pytest.mark.parametrize("given", ["", "0", "many"])

@@ -88,6 +88,9 @@ class Template:
         It, pruned.
     path
         Its signature.
+    programs
+        What was compiled to run cases of it, by what it was compiled for: several suites of one
+        structure, as independent components are, need it only once.
     """
 
     def __init__(self, graph: Graph) -> None:
@@ -96,6 +99,7 @@ class Template:
         self.graph, keep = pruned(graph)
         self.path = signature(self.graph)
         kept = keep[before.constant_numbers]
+        self.programs: dict[Hashable, Any] = {}
         self._kept: list[bool] | None = None if kept.all() else kept.tolist()
 
     @cached_property

@@ -136,6 +136,13 @@ INFINITE = {"sqrt", "log", "log2", "log10", "reciprocal", "arcsin", "arccos", "d
 
 
 @needs_numba
+def test_an_infinite_slope_by_one_input_leaves_the_others_as_they_are():
+    graph = record(lambda x, y: [np.sqrt(x) + y, 2.0 * y, 3.0 * y], x=0.5, y=0.4)
+    _, matrix = fast.ScalarProgram(graph).jacobian({"x": 0.0, "y": 0.4})
+    assert matrix.tolist() == [[np.inf, 1.0], [0.0, 2.0], [0.0, 3.0]]
+
+
+@needs_numba
 def test_constants_are_told_apart_by_their_bits():
     def program(x):
         return [x + c for c in [0.0, -0.0, *np.arange(300.0), 1.5, 0.0]] + [-0.0 * x, 0.0 * x]
