@@ -7,6 +7,7 @@ import inspect
 import itertools
 from collections.abc import Mapping, Sequence
 from functools import cache, partial
+from types import CodeType
 from typing import Any
 
 import numpy as np
@@ -137,7 +138,7 @@ def _reads(primitive: Primitive, active: tuple[bool, ...]) -> tuple[bool, tuple[
         code = getattr(rule, "__code__", None)
         if code is None:
             return True, (True,) * count
-        used = {step.argval for step in dis.get_instructions(code)}.union(code.co_cellvars)
+        used = _named_in(code)
         names = list(code.co_varnames[: code.co_argcount])
         if code.co_flags & inspect.CO_VARARGS:
             rest = code.co_varnames[code.co_argcount + code.co_kwonlyargcount]
@@ -146,6 +147,15 @@ def _reads(primitive: Primitive, active: tuple[bool, ...]) -> tuple[bool, tuple[
         known = zip(operands, names[first : first + count], strict=True)
         operands = [read or name in used for read, name in known]
     return result, tuple(operands)
+
+
+def _named_in(code: CodeType) -> set[Any]:
+    """Return the names that code uses, among what else its instructions have for arguments."""
+    found: set[Any] = {*code.co_cellvars}
+    for step in dis.get_instructions(code):
+        # from Python 3.13 on, an instruction may load two variables
+        found.update(step.argval if isinstance(step.argval, tuple) else (step.argval,))
+    return found
 
 
 def gradient_of(graph: Graph, values: list[Any]) -> list[Any]:

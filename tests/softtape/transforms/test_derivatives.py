@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dis
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from types import CodeType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,10 +13,11 @@ import pytest
 
 from softtape.engines import Program
 from softtape.graph import Graph
+from softtape.ops import PRIMITIVES
 from softtape.tape import Tape
 from softtape.transforms import jacobian, value_and_gradient
 from softtape.transforms.replay import derive, replay
-from softtape.transforms.vjp import gradient_of, read_by_sweep
+from softtape.transforms.vjp import _reads, gradient_of, read_by_sweep
 
 
 def record(program: Callable[..., Any], **inputs: Any) -> Graph:
@@ -143,6 +146,21 @@ def test_a_sweep_lets_go_of_the_values_that_it_is_past() -> None:
     assert gradient_of(graph, values)[1] == pytest.approx(2 * np.cos(0.5) * np.exp(2 * np.sin(0.5)))
     held = [number for number, value in enumerate(values) if value is not None]
     assert held == [graph.inputs["x"]]
+
+
+def test_a_rule_reads_its_operands_whatever_python_compiles_it_to(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def in_pairs(code: CodeType) -> Iterator[Any]:  # as Python 3.13 loads variables
+        names = [step.argval for step in steps(code) if step.opname.startswith("LOAD_FAST")]
+        yield from (
+            SimpleNamespace(argval=tuple(names[i : i + 2])) for i in range(0, len(names), 2)
+        )
+
+    steps = dis.get_instructions
+    monkeypatch.setattr(dis, "get_instructions", in_pairs)
+    primitive = PRIMITIVES["multiply"]
+    assert _reads.__wrapped__(primitive, (True, True)) == (False, (True, True))
 
 
 @pytest.mark.parametrize("how", ["at once", "recorded"])
