@@ -288,11 +288,10 @@ class Mosaic(Fresh):
         return primitive(*map(_operand, operands), **attrs)
 
     def _where(self) -> NDArray[np.intp]:
-        try:
-            return self._places
-        except AttributeError:
+        places = getattr(self, "_places", None)
+        if places is None or places.shape != self.shape:  # a.shape = (2, 3)
             self._places = places = self._memory.places(self)
-            return places
+        return places
 
     # ---- elements
 
@@ -331,6 +330,16 @@ class Mosaic(Fresh):
     def __iter__(self) -> Iterator[Any]:
         """Yield the parts along the first axis."""
         return (self[i] for i in range(len(self)))
+
+    def __eq__(self, other: object) -> Any:
+        """Compare elements; ndarray's own would refuse the dtype that it finds in C."""
+        return np.equal(self, other)  # type: ignore[call-overload]
+
+    def __ne__(self, other: object) -> Any:
+        """See __eq__."""
+        return np.not_equal(self, other)  # type: ignore[call-overload]
+
+    __hash__ = None  # type: ignore[assignment]  # as that of any array
 
     def __contains__(self, item: Any) -> bool:
         """Return whether some element equals ``item``, under guard."""

@@ -22,6 +22,7 @@ _OURS_AND_NUMPYS = (
 )
 _SCIPYS = f"{Path(np.__file__).parent.with_name('scipy')}{os.sep}"
 _INNER = (*_OURS_AND_NUMPYS, _SCIPYS)
+_CYTHON = (".pyx", ".pxd")  # of numpy.random, under paths of the machine that compiled it
 
 
 class Location(NamedTuple):
@@ -76,4 +77,4 @@ def raised_at(traceback: TracebackType) -> Location:
 
 def _is_inner(file: str) -> bool:
     standard = file.startswith(_STANDARD) and not file.startswith(_INSTALLED)
-    return standard or file.startswith(_INNER)
+    return standard or file.startswith(_INNER) or file.endswith(_CYTHON)

@@ -21,7 +21,7 @@ from softtape.graph import CONSTANT, INPUT, Graph
 from softtape.operands import plain_operand
 from softtape.ops import PRIMITIVES
 from softtape.patches import following
-from softtape.refusals import explained, outlived
+from softtape.refusals import UNKNOWING, explained, outlived
 from softtape.tape import Tape
 from softtape.traced import Recorder, Traced
 
@@ -150,7 +150,7 @@ def record(
         return Recorded(graph, given | tape.around, tape.kept)
     except SoftError:
         raise
-    except (ValueError, TypeError, AttributeError, SystemError) as error:
+    except (ValueError, SystemError, *UNKNOWING) as error:
         if isinstance(error.__cause__, TraceError):
             raise error.__cause__ from None  # numpy or C hides it, as Tape.__exit__ says
         if (said := explained(error, error.__traceback__)) is not None:

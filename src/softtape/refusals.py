@@ -17,6 +17,7 @@ from softtape.location import asked_by_scipy, raised_at, user_location
 
 __all__ = [
     "UNFOLLOWED",
+    "UNKNOWING",
     "UNREADABLE",
     "explained",
     "outlived",
@@ -166,15 +167,19 @@ def _formats(node: ast.AST) -> bool:
 
 def _refuse_drawing() -> None:
     """Raise if a line draws random numbers from a distribution that is traced."""
-    text = user_location().text
-    if re.search(r"random\b|rng\b", text) and _DRAWS.search(text):
-        refuse(
-            "drawing random numbers from a distribution that depends on a traced value",
-            "Draw from a fixed one and move them: mean + std * rng.normal(size=n), "
-            "low + (high - low) * rng.random(n).",
-        )
+    if _draws(user_location().text):
+        refuse(*_DRAWING)
 
 
+def _draws(text: str) -> bool:
+    return bool(re.search(r"random\b|rng\b", text) and _DRAWS.search(text))
+
+
+_DRAWING = (
+    "drawing random numbers from a distribution that depends on a traced value",
+    "Draw from a fixed one and move them: mean + std * rng.normal(size=n), "
+    "low + (high - low) * rng.random(n).",
+)
 _DRAWS = re.compile(
     r"\.(normal|uniform|lognormal|exponential|gamma|beta|poisson|binomial|laplace|logistic|gauss|"
     r"normalvariate|expovariate|multivariate_normal|integers|choice|standard_t|weibull)\("
@@ -215,13 +220,16 @@ _NOT_NUMBERS = {
 }
 
 
+UNKNOWING = (TypeError, AttributeError, NotImplementedError, BufferError)
+"""What code raises that does not know traced values."""
+
+
 def explained(error: BaseException | None, traceback: TracebackType | None) -> TraceError | None:
     """Return what to say where other code raised because it does not know traced values.
 
     Python's ``Decimal(x)``, ``json.dumps(x)`` and their like cannot be asked beforehand.
     """
-    known = isinstance(error, (TypeError, AttributeError)) and not isinstance(error, SoftError)
-    if not known or traceback is None:
+    if not isinstance(error, UNKNOWING) or isinstance(error, SoftError) or traceback is None:
         return None
     place = raised_at(traceback)
     for name, instead in _NOT_NUMBERS.items():
@@ -230,8 +238,15 @@ def explained(error: BaseException | None, traceback: TracebackType | None) -> T
                 f"{place}\n{name}() would take a traced value off the tape and lose its gradient "
                 f"({error}). {instead}"
             )
-    if f"('{UNREADABLE}'" in str(error):
-        return TraceError(f"{place}\n{_LOSING.format(_COPYING)} {UNFOLLOWED}")
+    if UNREADABLE in str(error):
+        what, instead = _DRAWING if _draws(place.text) else (_COPYING, UNFOLLOWED)
+        return TraceError(f"{place}\n{_LOSING.format(what)} {instead}")
+    method = re.search(r"\.(dot|searchsorted)\(", place.text)
+    if method and re.search(
+        r"multiply sequence by|'tuple'", str(error)
+    ):  # as numpy's C code sees x
+        what = f"the method {method[1]} of a plain array, given one with traced elements,"
+        return TraceError(f"{place}\n{_LOSING.format(what)} Write np.{method[1]}(a, x).")
     if not re.search(r"\b(Traced|Mutated|Mosaic)\b", str(error)):
         return None
     if re.search(r"\bma\.|\bmask|\bmatrix\b", place.text):

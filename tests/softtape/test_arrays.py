@@ -1056,3 +1056,30 @@ def test_a_real_array_has_no_imaginary_part_to_assign():
 
     with pytest.raises(TypeError):
         grad(program)(np.ones(3))
+
+
+def test_arrays_with_traced_elements_are_compared_with_plain_ones_on_either_side():
+    given = np.array([0.0, 1.5, 2.0])
+
+    def program(x):
+        a = np.zeros(3)
+        a[1] = x
+        equal = np.stack([a == given, given == a, a == 1.5, np.float64(1.5) == a, ~(a != given)])
+        np.testing.assert_array_equal(equal.astype(int).sum(axis=0), [3, 5, 0])
+        assert 1.5 in a
+        assert 2.5 not in a
+        return np.where(a == 0.0, 1.0, a).sum()
+
+    assert grad(program)(1.5) == 1.0
+
+
+def test_a_shape_that_is_assigned_holds_for_what_is_read_and_written_then():
+    def program(x):
+        a = np.zeros(6)
+        a[3:] = x
+        assert a[3] == 2.0
+        a.shape = (2, 3)
+        a[0, 0] = x * x
+        return a[1].sum() + a[0, 0]
+
+    assert grad(program)(2.0) == 3.0 + 4.0

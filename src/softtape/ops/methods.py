@@ -71,7 +71,8 @@ _REDUCTIONS: dict[np.ufunc, Callable[..., Any]] = {
 def _reduce(ufunc: np.ufunc, a: Any, axis: Axis = 0, **keywords: Any) -> Any:
     known = _REDUCTIONS.get(ufunc)
     if known is not None:
-        return known(a, axis=axis, **keywords)
+        # not by numpy, who would ask us again where but `where` or `initial` is traced
+        return FUNCTIONS.get(known, known)(a, axis=axis, **keywords)
     return _folded(ufunc, a, axis, **keywords)
 
 

@@ -33,6 +33,8 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "logaddexp2 where": lambda x: np.logaddexp2.reduce(x, axis=0, where=MASK, initial=0.5),
     "hypot where": lambda x: np.hypot.reduce(x, axis=1, where=MASK, initial=0.5),
     "hypot where one": lambda x: np.hypot.reduce(x, axis=1, where=[False, True, True]),
+    "add of plain, where": lambda x: x[0, 0] * np.array(X).sum(axis=1, where=x > 1.0),
+    "maximum of plain, where": lambda x: x * np.max(1.0 * X, where=x > 1.0, initial=0.5),
     "vecdot": lambda x: (
         np.vecdot(x, x**2, axis=0) @ np.vecdot(x, x[:, :1], axis=0, keepdims=True).T
     ),
