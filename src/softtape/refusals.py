@@ -242,9 +242,8 @@ def explained(error: BaseException | None, traceback: TracebackType | None) -> T
         what, instead = _DRAWING if _draws(place.text) else (_COPYING, UNFOLLOWED)
         return TraceError(f"{place}\n{_LOSING.format(what)} {instead}")
     method = re.search(r"\.(dot|searchsorted)\(", place.text)
-    if method and re.search(
-        r"multiply sequence by|'tuple'", str(error)
-    ):  # as numpy's C code sees x
+    # where numpy's C code takes traced elements for tuples
+    if method and re.search(r"multiply sequence by|'tuple'", str(error)):
         what = f"the method {method[1]} of a plain array, given one with traced elements,"
         return TraceError(f"{place}\n{_LOSING.format(what)} Write np.{method[1]}(a, x).")
     if not re.search(r"\b(Traced|Mutated|Mosaic)\b", str(error)):

@@ -206,9 +206,12 @@ LISTS = [
     lambda x: np.interp(0.3, [0.0, 1.0], x * 1j + x[::-1]).imag,
     lambda x: np.concatenate([x, [1]], dtype=float)[:2] @ np.stack([x, x], dtype=float)[1],
     lambda x: np.einsum("i,i", x, [1, 2], dtype=float) + np.vstack([x, x], dtype=float)[0, 1],
-    lambda x: np.cross(x * x, [3.0, 4.0]) * 1.0,
-    lambda x: np.cross(x * x, [3.0, 4.0, 5.0])[0] + np.cross([1.0, 2.0, 3.0], x * x)[2],
 ]
+if np.lib.NumpyVersion(np.__version__) < "2.5.0":  # which knows no vectors of two components
+    LISTS += [
+        lambda x: np.cross(x * x, [3.0, 4.0]) * 1.0,
+        lambda x: np.cross(x * x, [3.0, 4.0, 5.0])[0] + np.cross([1.0, 2.0, 3.0], x * x)[2],
+    ]
 
 
 @pytest.mark.filterwarnings("ignore:Arrays of 2-dimensional vectors:DeprecationWarning")

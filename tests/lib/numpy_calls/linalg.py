@@ -75,10 +75,10 @@ DECOMPOSITIONS: Table = {
     ),
     np.linalg.eigvalsh: symmetric(np.linalg.eigvalsh),
     np.linalg.eig: any_of(
-        wide(lambda a: joined(np.linalg.eig(a)), (2, 3, 3)),
+        wide(lambda a: np.real(joined(np.linalg.eig(a))), (2, 3, 3)),
         wide(lambda a: np.abs(np.linalg.eig(a + TURN).eigenvectors), (2, 3, 3)),
     ),
-    np.linalg.eigvals: wide(np.linalg.eigvals, (3, 3)),
+    np.linalg.eigvals: wide(lambda a: np.real(np.linalg.eigvals(a)), (3, 3)),
     np.linalg.svd: any_of(
         *(
             wide(lambda a: joined(np.linalg.svd(a, full_matrices=False)), shape)

@@ -152,10 +152,10 @@ def test_a_rule_reads_its_operands_whatever_python_compiles_it_to(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def in_pairs(code: CodeType) -> Iterator[Any]:  # as Python 3.13 loads variables
-        names = [step.argval for step in steps(code) if step.opname.startswith("LOAD_FAST")]
-        yield from (
-            SimpleNamespace(argval=tuple(names[i : i + 2])) for i in range(0, len(names), 2)
-        )
+        for step in steps(code):
+            named = step.opname.startswith("LOAD_FAST")
+            named = named and isinstance(step.argval, str)
+            yield SimpleNamespace(argval=(step.argval, "") if named else step.argval)
 
     steps = dis.get_instructions
     monkeypatch.setattr(dis, "get_instructions", in_pairs)
