@@ -331,8 +331,7 @@ class Traced(Value):
 
     def __float__(self) -> float:
         """Return an integer's value, guarded; raise where a gradient would be lost."""
-        # numpy may raise an error of its own from this one, which then has no frame but this
-        __tracebackhide__ = False
+        __tracebackhide__ = _beside_others
         if not self.ndim and self.dtype.kind in "biu":
             return float(self._pinned())
         return refuse_float(self.ndim)
@@ -355,8 +354,7 @@ class Traced(Value):
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         """Return truth values and positions, guarded; raise where a gradient would be lost."""
-        # numpy may raise an error of its own from this one, which then has no frame but this
-        __tracebackhide__ = False
+        __tracebackhide__ = _beside_others
         if self.dtype.kind in "biu":
             return np.array(self._pinned(), dtype=dtype)
         return refuse_array()
@@ -558,6 +556,15 @@ def _parts(value: Any, levels: int) -> Any:
             return value
         return [p if type(p) is Traced else _parts(p, levels - 1) for p in value]
     return _operand(value)
+
+
+def _beside_others(raised: Any) -> bool:
+    """Whether pytest has a line to show beside ours; it asks with its ExceptionInfo.
+
+    numpy may raise an error of its own from one of ours, which then passed no line of the user's.
+    """
+    frames = [entry.frame for entry in raised.traceback] if raised else []
+    return any(not frame.f_globals.get("__tracebackhide__") for frame in frames)
 
 
 # ---- operators and methods, made from tables

@@ -238,12 +238,13 @@ def test_no_failure_at_a_kink_though_a_step_was_too_long(prog, optimizer):
 )
 def test_leaving_the_tape(prog, returned, message):
     prog.write("test_it.py", TEST.format(returned))
-    refused(
+    result = refused(
         prog,
         "test_it.py::test_it failed while it was traced:",
         f"*E *TraceError: test_it.py:10: return {returned}",
         f"*E *{message}",
     )
+    result.stdout.no_fnmatch_line("*def __*")  # the user's lines alone
 
 
 def test_assignment_into_a_plain_array(prog):

@@ -140,7 +140,8 @@ def standing_out(
         residuals, known = _without(residuals, known, among)
         tests = tests[~among]
     scores = studentized(residuals, known, rounding)
-    if known.dof < 2 or not np.any(np.isfinite(scores)):
+    alone = bool(np.all(tests == tests[:1]))  # no other test says anything
+    if alone or known.dof < 2 or not np.any(np.isfinite(scores)):
         return [], conflicts
     limit = student_quantile(1 - _LEVEL / (2 * residuals.size), known.dof - 1)
     outliers: dict[int, Outlier] = {}

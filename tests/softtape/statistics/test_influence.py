@@ -105,6 +105,13 @@ def test_residuals_of_one_test_do_not_conflict():
     assert [o.test for o in outliers] == [20]
 
 
+def test_the_only_test_does_not_stand_out_whatever_its_residuals():
+    design = np.array([[1.0], [2.0], [1.0]])
+    residuals, known = fitted(np.array([1.0, 1.0, 1.0]), design)
+    assert standing_out(residuals, np.zeros(3, int), known) == ([], [])
+    assert standing_out(residuals, np.arange(3), known)[0] != []
+
+
 def test_too_few_residuals_tell_nothing():
     residuals, known = fitted(np.array([1.0, 2.0, 2.5]), np.ones((3, 1)))
     assert standing_out(residuals, np.arange(3), known)[1] == []
