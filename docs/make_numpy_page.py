@@ -192,7 +192,7 @@ NOTHING, SMOOTHLY = ("", "", "", ""), ("yes", "yes", "yes")
 def series_note(name: str, value: Any) -> str | None:
     """Return what is said of a name of numpy.polynomial that is no function of values."""
     if isinstance(value, type):
-        return "A class, whose coefficients may be traced; `convert` is not followed"
+        return "A class, whose coefficients may be traced"
     if isinstance(value, np.ndarray):
         return "A constant"
     if name.endswith(("gauss", "pts1", "pts2")):

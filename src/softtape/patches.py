@@ -443,14 +443,22 @@ def _polynomials() -> Iterator[tuple[Any, str, Any, Any]]:
             original = getattr(module, function)
             yield module, function, original, _looking(original, _evaluated(original))
     module = sys.modules.get("numpy.polynomial.polynomial")
-    for function, follow in _OF_TWO.items() if module is not None else ():
-        original = getattr(module, function)
-        yield module, function, original, _looking(original, follow)
+    for function, follow in _OF_SEVERAL.items() if module is not None else ():
+        original = getattr(module, function, None)
+        if original is not None:
+            yield module, function, original, _looking(original, follow)
 
 
 def _polyval2d(x: Any, y: Any, c: Any) -> Any:
+    return _polyvalnd((x, y), c)
+
+
+def _polyvalnd(pts: Any, c: Any) -> Any:
     polyval = sys.modules["numpy.polynomial.polynomial"].polyval
-    return polyval(y, polyval(x, c), tensor=False)
+    c = polyval(pts[0], c)
+    for x in pts[1:]:
+        c = polyval(x, c, tensor=False)
+    return c
 
 
 def _polygrid2d(x: Any, y: Any, c: Any) -> Any:
@@ -458,7 +466,11 @@ def _polygrid2d(x: Any, y: Any, c: Any) -> Any:
     return polyval(y, polyval(x, c))
 
 
-_OF_TWO = {"polyval2d": _polyval2d, "polygrid2d": _polygrid2d}
+_OF_SEVERAL = {  # the last from numpy 2.5 on
+    "polyval2d": _polyval2d,
+    "polygrid2d": _polygrid2d,
+    "polyvalnd": _polyvalnd,
+}
 
 
 def _isinstance(value: Any, kind: Any) -> bool:

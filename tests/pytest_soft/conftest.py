@@ -1,7 +1,9 @@
 """Projects in a temporary folder, to run pytest in."""
 
+import importlib
 import json
 import os
+import pkgutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +11,12 @@ from textwrap import dedent
 
 import pytest
 from hypothesis import settings
+
+import pytest_soft
+
+# pytester purges what a run inside this one imports, of which the package would keep another copy
+for module in pkgutil.walk_packages(pytest_soft.__path__, "pytest_soft."):
+    importlib.import_module(module.name)
 
 SINE = """
     import numpy as np

@@ -24,6 +24,7 @@ __all__ = ["NewtonCG", "NewtonCGState"]
 
 _SURE = 20  # so many products are spent on a system in any case: small ones are solved exactly
 _MOST = 200
+_ROUNDED = 1e-8  # of L: a first-order change that tells nothing of the slope
 _LOOSE, _TIGHT = 0.1, 1e-10  # the residual left in a system, by its gradient
 
 
@@ -118,7 +119,10 @@ class NewtonCG:
                     break
                 rise.note(value, move.promised)
             radius = min(radius, move.length) / 4
-        return replace(state, status=Status.FAILED if rise.unexplained else Status.STEP)
+        # a slope as small as this may be rounding, along directions in which L does not bend
+        tells = state.remaining > _ROUNDED * abs(state.value)
+        wrong = rise.unexplained and tells
+        return replace(state, status=Status.FAILED if wrong else Status.STEP)
 
 
 def _accepted(

@@ -137,6 +137,8 @@ def standing_out(
     conflicts = _conflicts(residuals, tests, known)
     among = np.isin(tests, [test for conflict in conflicts for test in conflict.tests])
     if among.any():  # what two tests in conflict do to the others is not the others' fault
+        rounded = 8 * residuals.size * _EPS * float(np.sqrt(residuals @ residuals))
+        rounding = max(rounding, rounded)
         residuals, known = _without(residuals, known, among)
         tests = tests[~among]
     scores = studentized(residuals, known, rounding)

@@ -25,6 +25,7 @@ ARGUMENTS: dict[str, Callable[[Any, Any], tuple[Any, ...]]] = {
     "val": lambda x, c: (x, c),
     "val2d": lambda x, c: (x, x, c[:, None] * c),
     "val3d": lambda x, c: (x, x, x, c[:, None, None] * c[:, None] * c),
+    "valnd": lambda x, c: ((x, x), c[:, None] * c),  # from numpy 2.5 on
     "grid2d": lambda x, c: (x, x, c[:, None] * c),
     "grid3d": lambda x, c: (x, x, x, c[:, None, None] * c[:, None] * c),
     "valfromroots": lambda x, c: (x, c),
@@ -57,7 +58,8 @@ SERIES: dict[str, str] = {
     else (f"polynomial.{module}.poly2{before}"): after
     for module, before in MODULES.items()
     for after in ARGUMENTS
-    if before != "poly" or after not in ("2poly", "poly2", "weight")
+    if (before != "poly" or after not in ("2poly", "poly2", "weight"))
+    and (after != "valnd" or hasattr(np.polynomial.polynomial, "polyvalnd"))
     if before == "poly" or after != "valfromroots"
 }
 """Each function, without ``numpy.``, and its kind of arguments."""

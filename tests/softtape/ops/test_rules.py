@@ -350,6 +350,7 @@ def test_many_more_draws(name: str) -> None:
     assert tried
 
 
+@pytest.mark.filterwarnings("ignore:numpy.fix is deprecated:DeprecationWarning")  # from 2.5 on
 @pytest.mark.parametrize("function", FLAT, ids=lambda f: f.__name__)
 def test_flat_functions_keep_the_value_and_have_no_slope(function: Callable[..., Any]) -> None:
     @few
