@@ -1073,6 +1073,7 @@ def test_arrays_with_traced_elements_are_compared_with_plain_ones_on_either_side
     assert grad(program)(1.5) == 1.0
 
 
+@pytest.mark.filterwarnings("ignore:Setting the shape:DeprecationWarning")  # from numpy 2.5 on
 def test_a_shape_that_is_assigned_holds_for_what_is_read_and_written_then():
     def program(x):
         a = np.zeros(6)
