@@ -1,6 +1,7 @@
 """What minimisers share: the objective they ask, the bounds they keep, the state they carry."""
 
 import enum
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -208,9 +209,11 @@ def rounding(theta: Floats, value: float, gradient: Floats | None) -> float:
     A last-place change of L itself counts, and one of each θᵢ: (|L| + Σ |gᵢ θᵢ|) · 8ε. The second
     term is what ends a fit with zero residuals, where L ~ 1e-30 has no digits left to gain.
     """
+    if gradient is None:
+        return 8 * _EPS * abs(value)
     with np.errstate(over="ignore", invalid="ignore"):
-        moved = 0.0 if gradient is None else float(np.sum(np.abs(gradient * theta)))
-    return 8 * _EPS * (abs(value) + (moved if np.isfinite(moved) else 0.0))
+        moved = float(np.sum(np.abs(gradient * theta)))
+    return 8 * _EPS * (abs(value) + (moved if math.isfinite(moved) else 0.0))
 
 
 def relative_gradient(
@@ -221,10 +224,11 @@ def relative_gradient(
     This is the first-order change of L when one variable changes by its own size, whatever its
     unit.
     """
-    free = bounds.free(theta, gradient)
     with np.errstate(over="ignore", invalid="ignore"):
         products = np.abs(gradient) * np.maximum(np.abs(theta), floor)
-    return float(np.max(products, where=free, initial=0.0))
+    if bounds.none:
+        return float(products.max(initial=0.0))
+    return float(np.max(products, where=bounds.free(theta, gradient), initial=0.0))
 
 
 def parameter_scale(theta: Floats, bounds: Bounds) -> Floats:
@@ -288,4 +292,4 @@ def _sizes(theta: Floats, bounds: Bounds) -> Floats:
 
 def is_finite(value: float, *arrays: NDArray[Any]) -> bool:
     """Tell whether a value and all entries of the arrays are finite."""
-    return bool(np.isfinite(value)) and all(bool(np.all(np.isfinite(a))) for a in arrays)
+    return math.isfinite(value) and all(bool(np.isfinite(a).all()) for a in arrays)

@@ -1,7 +1,8 @@
 """Levenberg-Marquardt: damped Gauss-Newton steps for sums of squares."""
 
+import math
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,13 +18,21 @@ from softtape.optimize.base import (
 
 __all__ = ["LevenbergMarquardt", "LevenbergMarquardtState"]
 
-_Model: TypeAlias = tuple[Floats, Floats]  # residuals and their Jacobian
-
 _EPS = float(np.finfo(np.float64).eps)
 _SQRT_EPS = float(np.sqrt(_EPS))
 _LARGEST_DAMPING = 1e100
 _FEW = 32  # variables whose derivatives cost so little that they are asked for on suspicion
 _LOST = 1e-2  # of the norm of J's column: by less than this a variable hardly matters any more
+_TINY = float(np.finfo(np.float64).tiny)
+_QUIETLY = np.errstate(over="ignore", invalid="ignore", under="ignore", divide="ignore")
+
+
+class _Model(NamedTuple):
+    """L at a point, the residuals r with L = Σ r², shape (m,), and their Jacobian, (m, n)."""
+
+    value: float
+    residuals: Floats
+    jacobian: Floats
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -85,14 +94,14 @@ class LevenbergMarquardt:
 
     def start(self, objective: Objective, theta: Floats, bounds: Bounds) -> LevenbergMarquardtState:
         """Evaluate ``theta``, shape (n,): its residuals and their Jacobian."""
-        model = objective.residuals_and_jacobian(theta)
+        model = _model(objective, theta)
         state = _linearise(bounds, theta, model, np.zeros_like(theta), self.first_damping)
         if state is not None:
             return state
         unknown = np.full_like(theta, np.nan)
         return LevenbergMarquardtState(
             theta=theta,
-            value=_total(model[0]),
+            value=model.value,
             gradient=unknown,
             noise=0.0,
             remaining=np.inf,
@@ -116,14 +125,13 @@ class LevenbergMarquardt:
             return _polish(objective, bounds, state)
         damping, growth, sure = state.damping, state.growth, state.sure
         while damping < _LARGEST_DAMPING:
-            theta = bounds.project(state.theta + _move(state, bounds, damping))
-            if np.array_equal(theta, state.theta):
+            theta, promised = _trial(state, bounds, damping)
+            if (theta == state.theta).all():
                 break
-            promised = _predicted(state, theta - state.theta)
             if promised > state.noise:
                 value, model = _tried(objective, theta, sure)
-                if np.isfinite(value) and value < state.value - state.noise:
-                    model = model or objective.residuals_and_jacobian(theta)
+                if math.isfinite(value) and value < state.value - state.noise:
+                    model = model or _model(objective, theta)
                     after = _relaxed(damping, (state.value - value) / promised)
                     accepted = _linearise(bounds, theta, model, state.scale, after)
                     if accepted is not None and _all_matter(state, accepted):
@@ -133,32 +141,39 @@ class LevenbergMarquardt:
         return _polish(objective, bounds, state)
 
 
+@_QUIETLY
+def _trial(state: LevenbergMarquardtState, bounds: Bounds, damping: float) -> tuple[Floats, float]:
+    """Return the point that a damped step leads to, and the drop of L that is promised there."""
+    theta = bounds.project(state.theta + _move(state, bounds, damping))
+    return theta, _predicted(state, theta - state.theta)
+
+
 def _tried(objective: Objective, theta: Floats, sure: bool) -> tuple[float, _Model | None]:
     """Return L at a trial, and residuals and Jacobian if these were asked for at once."""
     if sure and theta.size <= _FEW:
         try:
-            model = objective.residuals_and_jacobian(theta)
+            model = _model(objective, theta)
         except NoResidualsError:
             pass  # at a trial that is not accepted that does not matter
         else:
-            return _total(model[0]), model
+            return model.value, model
     return objective.value(theta), None
 
 
-@np.errstate(over="ignore", under="ignore")
-def _total(residuals: Floats) -> float:
-    return float(np.sum(residuals**2))
+def _model(objective: Objective, theta: Floats) -> _Model:
+    residuals, jacobian = objective.residuals_and_jacobian(theta)
+    with np.errstate(over="ignore", under="ignore"):
+        return _Model(float((residuals**2).sum()), residuals, jacobian)
 
 
-@np.errstate(over="ignore", invalid="ignore", under="ignore")
+@_QUIETLY
 def _linearise(
     bounds: Bounds, theta: Floats, model: _Model, scale: Floats, damping: float
 ) -> LevenbergMarquardtState | None:
     """Return the state at ``theta``, or None where its residuals or Jacobian are not finite."""
-    residuals, jacobian = model
-    value = _total(residuals)
+    value, residuals, jacobian = model
     gradient = 2 * (jacobian.T @ residuals)
-    norms = np.sqrt(np.sum(jacobian**2, axis=0))
+    norms = np.sqrt((jacobian**2).sum(axis=0))
     if not is_finite(value, gradient, norms):
         return None
     factor, rotated = _triangle(jacobian, residuals)
@@ -190,8 +205,8 @@ def _noise(theta: Floats, value: float, norms: Floats) -> float:
     Every residual has at least the rounding of what a last-place change of θ does to it, however
     much of it cancels in the gradient.
     """
-    rounded = np.sqrt(value) * float(norms @ np.abs(theta))
-    return 4 * _EPS * (2 * value + (rounded if np.isfinite(rounded) else 0.0))
+    rounded = math.sqrt(value) * float(norms @ np.abs(theta))
+    return 4 * _EPS * (2 * value + (rounded if math.isfinite(rounded) else 0.0))
 
 
 def _newton(state: LevenbergMarquardtState, bounds: Bounds) -> Floats:
@@ -207,7 +222,7 @@ def _newton(state: LevenbergMarquardtState, bounds: Bounds) -> Floats:
     stopped = (newton != 0) & ((newton <= lower) | (newton >= upper))
     if not stopped.any():
         return newton
-    moves = [newton] + [_move(state, bounds, damping) for damping in (1e-2, 1.0, 1e2, 1e4)]
+    moves = [newton] + [_move(state, bounds, d) for d in (1e-2, 1.0, 1e2, 1e4)]
     return max(moves, key=lambda move: _predicted(state, move))
 
 
@@ -216,7 +231,6 @@ def _units(scale: Floats) -> Floats:
     return np.where(scale > 0, scale, 1.0)
 
 
-@np.errstate(over="ignore", invalid="ignore", under="ignore", divide="ignore")
 def _move(state: LevenbergMarquardtState, bounds: Bounds, damping: float) -> Floats:
     """Return the damped step δ, shape (n,), that stays within the bounds."""
     scale = _units(state.scale)
@@ -242,7 +256,7 @@ def _damped(sigma: Floats, right: Floats, turned: Floats, damping: float) -> Flo
     A = UΣVᵀ is given by Σ, Vᵀ and Uᵀt, with which each damping is a matter of two products.
     """
     squares = sigma**2 + damping
-    kept = squares > (_EPS * right.shape[1]) ** 2 * np.max(squares, initial=0.0)
+    kept = squares > (_EPS * right.shape[1]) ** 2 * squares.max(initial=0.0)
     step: Floats = right.T @ np.where(kept, -sigma * turned / squares, 0.0)
     return step
 
@@ -255,12 +269,17 @@ def _split(matrix: Floats, target: Floats) -> tuple[Floats, Floats, Floats]:
 
 def _triangle(matrix: Floats, column: Floats) -> tuple[Floats, Floats]:
     """Return R of matrix = QR, and Qᵀ times a column, for which Q itself is not needed."""
-    n = matrix.shape[1]
-    table: Any = np.linalg.qr(np.column_stack([matrix, column]), mode="r")
-    return table[:n, :n], table[:n, n]
+    m, n = matrix.shape
+    table = np.empty((m, n + 1))
+    table[:, :n], table[:, n] = matrix, column
+    made: Any = np.linalg.qr(table, mode="raw")  # with what makes Q below R, and transposed
+    rows = min(m, n)
+    factor, rotated = made[0].T[:rows, :n].copy(), made[0][n, :rows].copy()
+    for i in range(1, rows):
+        factor[i, :i] = 0.0
+    return factor, rotated
 
 
-@np.errstate(over="ignore", invalid="ignore", under="ignore")
 def _predicted(state: LevenbergMarquardtState, move: Floats) -> float:
     """Return the drop of L that the linearised residuals promise for a step."""
     change = state.factor @ move
@@ -270,7 +289,7 @@ def _predicted(state: LevenbergMarquardtState, move: Floats) -> float:
 def _all_matter(before: LevenbergMarquardtState, after: LevenbergMarquardtState) -> bool:
     """Tell whether each variable that had a say in the residuals still has one after a step."""
     had, has = before.norms, after.norms
-    return not np.any((has < _LOST * had) & (had > _SQRT_EPS * before.scale))
+    return not ((has < _LOST * had) & (had > _SQRT_EPS * before.scale)).any()
 
 
 def _relaxed(damping: float, gain: float) -> float:
@@ -280,7 +299,7 @@ def _relaxed(damping: float, gain: float) -> float:
     """
     # The cube is monotone and bounded below: a wildly good gain needs no care for overflow.
     cube = (2 * min(gain, 2.0) - 1) ** 3
-    return max(damping * max(1 / 10, 1 - cube), np.finfo(np.float64).tiny)
+    return max(damping * max(1 / 10, 1 - cube), _TINY)
 
 
 def _polish(
@@ -293,12 +312,12 @@ def _polish(
     """
     for fraction in (1.0, 0.5):
         theta = bounds.project(state.theta + fraction * state.newton)
-        if np.array_equal(theta, state.theta):
+        if (theta == state.theta).all():
             break
         value, model = _tried(objective, theta, sure=True)
         if not value <= state.value + state.noise / 2:
             continue
-        model = model or objective.residuals_and_jacobian(theta)
+        model = model or _model(objective, theta)
         new = _linearise(bounds, theta, model, state.scale, state.damping)
         if new is not None and new.level_and_nearer(state.value, state.noise, state.remaining):
             return replace(new, polishing=True)

@@ -274,7 +274,7 @@ class _Drive(Generic[S]):
     def _verdict(self, state: S) -> Status | None:
         """Return why to stop here, or None."""
         if state.gradient.size:
-            if not np.all(np.isfinite(state.gradient)):
+            if not np.isfinite(state.gradient).all():
                 return Status.NO_GRADIENT
             change = relative_gradient(state.theta, state.gradient, self.bounds, floor=1.0)
             if change <= self.gradient_tolerance * abs(state.value):

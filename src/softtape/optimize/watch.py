@@ -1,5 +1,6 @@
 """An objective under watch: counts, keeps the best point, ends the fit from within a step."""
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -92,7 +93,8 @@ class Watch:
         self._before()
         residuals, jacobian = self._objective.residuals_and_jacobian(theta.copy())
         with np.errstate(over="ignore", invalid="ignore"):
-            self._see(theta, float(np.sum(residuals**2)), None)
+            value = float((residuals**2).sum())
+        self._see(theta, value, None)
         return residuals, jacobian
 
     @property
@@ -142,8 +144,8 @@ class Watch:
 
     def _see(self, theta: Floats, value: float, gradient: Floats | None) -> None:
         """Keep the point if it is the best; end the fit if it reaches the threshold."""
-        first = np.isnan(self.best.value)
-        if not np.isfinite(value):
+        first = math.isnan(self.best.value)
+        if not math.isfinite(value):
             if first:
                 self.bad_start = str(value)
                 raise Stop(Status.FAILED)
