@@ -11,7 +11,8 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias, overload
+from typing import Any, NamedTuple, overload
+from weakref import WeakValueDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +20,7 @@ from numpy.typing import NDArray
 from softtape.graph import CONSTANT, INPUT, Node
 from softtape.ops import BY_CODE, PRIMITIVES
 
-__all__ = ["FLOAT", "IS_INPUT", "NONE", "NUMBERS", "OTHER", "Columns", "Recording", "Rows"]
-
-Rows: TypeAlias = "tuple[int, ...] | NDArray[np.int32]"
+__all__ = ["FLOAT", "IS_INPUT", "NONE", "NUMBERS", "OTHER", "Columns", "Recording", "Wiring"]
 
 # Codes of leaves; those of operations, which are not negative, are their primitives'.
 IS_INPUT, FLOAT, INT, NUMPY_FLOAT, OTHER = -1, -2, -3, -4, -5
@@ -48,67 +47,48 @@ class Columns(NamedTuple):
     right: NDArray[np.int32]
 
 
-class Recording(Sequence[Node]):
-    """The nodes of a graph, written as numbers.
+class Wiring:
+    """What the rows of a recording say by themselves; tests of one program mostly share it.
 
     Parameters
     ----------
     rows
-        For each node its code and the value numbers of its one or two operands, one node
-        after the other: integers in a tuple, or an array of shape (n, 3).
-    constants
-        Values of the constants, in the order of their nodes.
-    keys
-        Keys of the inputs, in the order of their nodes.
-    others
-        Operands and static keywords of the operations that have keywords, or more operands
-        than two, by value number.
+        For each node its code and the value numbers of its one or two operands, shape (n, 3).
+    used
+        The codes that occur, if they are known.
+
+    Attributes
+    ----------
+    shared
+        Whether recordings of the same rows have this very object.
     """
 
-    __slots__ = (
-        "_columns",
-        "_digest",
-        "_nodes",
-        "_places",
-        "_used",
-        "constants",
-        "keys",
-        "others",
-        "rows",
-    )
+    __slots__ = ("__weakref__", "_columns", "_digest", "_odd", "_places", "_used", "rows", "shared")
 
-    def __init__(
-        self,
-        rows: Rows,
-        constants: Sequence[Any],
-        keys: Sequence[str],
-        others: Mapping[int, tuple[tuple[int, ...], Any]],
-    ) -> None:
-        """Keep what was written; it is read when first asked for."""
+    def __init__(self, rows: NDArray[np.int32], used: list[int] | None = None) -> None:
+        """Keep the rows; they are read when first asked for."""
         self.rows = rows
-        self.constants = constants
-        self.keys = keys
-        self.others = others
+        self.shared = False
         self._columns: Columns | None = None
-        self._nodes: tuple[Node, ...] | None = None
         self._places: NDArray[np.intp] | None = None
-        self._used: list[int] | None = None
+        self._used = used
         self._digest: bytes | None = None
+        self._odd: list[bool] | None = None
 
-    @classmethod
-    def of(cls, nodes: Sequence[Node]) -> Recording:
-        """Return nodes as a recording: themselves, if they are one."""
-        if isinstance(nodes, cls):
-            return nodes
-        made = cls((), [], [], {})
-        return made.extended(nodes)
+    @staticmethod
+    def of(rows: bytes) -> Wiring:
+        """Return that of rows of 32-bit integers, one for all that are the same."""
+        known = _KNOWN.get(rows)
+        if known is None:
+            known = _KNOWN[rows] = Wiring(np.frombuffer(rows, np.int32).reshape(-1, 3))
+            known.shared = True
+        return known
 
     @property
     def columns(self) -> Columns:
         """The nodes as arrays."""
         if self._columns is None:
-            table = np.asarray(self.rows, np.int32).reshape(-1, 3)
-            self._columns = Columns(*np.ascontiguousarray(table.T))
+            self._columns = Columns(*np.ascontiguousarray(self.rows.T))
         return self._columns
 
     @property
@@ -139,24 +119,93 @@ class Recording(Sequence[Node]):
             self._digest = made.digest()
         return self._digest
 
+    @property
+    def odd(self) -> list[bool]:
+        """Whether the code of each constant does not tell its type; empty if all do."""
+        if self._odd is None:
+            none = OTHER not in self.used
+            self._odd = [] if none else (self._codes_of_constants == OTHER).tolist()
+        return self._odd
+
+    @property
+    def _codes_of_constants(self) -> NDArray[np.int32]:
+        return self.columns.codes[self.constant_numbers]
+
+
+# like interned strings: there for as long as a recording has it
+_KNOWN: WeakValueDictionary[bytes, Wiring] = WeakValueDictionary()
+
+
+class Recording(Sequence[Node]):
+    """The nodes of a graph, written as numbers.
+
+    Parameters
+    ----------
+    wiring
+        The operations and their operands.
+    constants
+        Values of the constants, in the order of their nodes.
+    keys
+        Keys of the inputs, in the order of their nodes.
+    others
+        Operands and static keywords of the operations that have keywords, or more operands
+        than two, by value number.
+    """
+
+    __slots__ = ("_nodes", "constants", "keys", "others", "wiring")
+
+    def __init__(
+        self,
+        wiring: Wiring,
+        constants: Sequence[Any],
+        keys: Sequence[str],
+        others: Mapping[int, tuple[tuple[int, ...], Any]],
+    ) -> None:
+        """Keep what was written; it is read when first asked for."""
+        self.wiring = wiring
+        self.constants = constants
+        self.keys = keys
+        self.others = others
+        self._nodes: tuple[Node, ...] | None = None
+
+    @classmethod
+    def of(cls, nodes: Sequence[Node]) -> Recording:
+        """Return nodes as a recording: themselves, if they are one."""
+        if isinstance(nodes, cls):
+            return nodes
+        made = cls(Wiring(np.empty((0, 3), np.int32), []), [], [], {})
+        return made.extended(nodes)
+
+    @property
+    def columns(self) -> Columns:
+        """The nodes as arrays."""
+        return self.wiring.columns
+
+    @property
+    def constant_numbers(self) -> NDArray[np.intp]:
+        """Value numbers of the constants."""
+        return self.wiring.constant_numbers
+
+    @property
+    def used(self) -> list[int]:
+        """The codes that occur, ascending: of operations, and of kinds of leaves."""
+        return self.wiring.used
+
+    @property
+    def digest(self) -> bytes:
+        """A digest of the rows, in which ordinary numbers are alike whatever their type."""
+        return self.wiring.digest
+
     def unusual(self) -> list[Any]:
         """Return the constants whose code does not tell their type: they may be arrays."""
-        if isinstance(self.rows, tuple):
-            codes = self.rows[::3]
-            if OTHER not in codes:
-                return []
-            flags = [code == OTHER for code in codes if code < IS_INPUT]
-        else:
-            if OTHER not in self.used:
-                return []
-            flags = (self.columns.codes[self.constant_numbers] == OTHER).tolist()
-        return list(itertools.compress(self.constants, flags))
+        odd = self.wiring.odd
+        return [*itertools.compress(self.constants, odd)] if odd else []
 
     # ---- as a sequence of nodes
 
     def __len__(self) -> int:
         """Return the number of nodes."""
-        return len(self.rows) // 3 if isinstance(self.rows, tuple) else len(self.rows)
+        return len(self.wiring.rows)
 
     def __iter__(self) -> Iterator[Node]:
         """Yield the nodes."""
@@ -215,10 +264,7 @@ class Recording(Sequence[Node]):
 
     def with_constants(self, constants: Sequence[Any]) -> Recording:
         """Return the same operations on other constants."""
-        made = Recording(self.rows, constants, self.keys, self.others)
-        made._columns, made._places = self._columns, self._places
-        made._used, made._digest = self._used, self._digest
-        return made
+        return Recording(self.wiring, constants, self.keys, self.others)
 
     def extended(self, nodes: Iterable[Node]) -> Recording:
         """Return these nodes and then some more."""
@@ -239,11 +285,10 @@ class Recording(Sequence[Node]):
         if not added:
             return self  # a recording never changes
         rows = np.empty((len(self) + len(added), 3), np.int32)
-        rows[: len(self)] = np.reshape(self.rows, (-1, 3))
+        rows[: len(self)] = self.wiring.rows
         rows[len(self) :] = added
-        made = Recording(rows, constants, keys, others)
-        made._used = sorted({*self.used, *(code for code, _, _ in added)})
-        return made
+        used = sorted({*self.used, *(code for code, _, _ in added)})
+        return Recording(Wiring(rows, used), constants, keys, others)
 
     def selected(
         self, keep: NDArray[np.bool_], same: NDArray[np.int32] | None = None
@@ -271,4 +316,4 @@ class Recording(Sequence[Node]):
             if keep[k]
         }
         rows = np.stack([codes, left, right], axis=1)
-        return Recording(rows, constants, self.keys, others), number
+        return Recording(Wiring(rows), constants, self.keys, others), number

@@ -70,9 +70,9 @@ class Case:
 
     def __init__(self, graph: Graph, weight: float) -> None:
         """Keep its constants; a graph and programs of its own are made only to run it alone."""
-        self.template = template_of(graph)
-        self.constants = self.template.constants_of(graph)
-        self.start = self.template.start_of(graph)
+        self.template = template = template_of(graph)
+        self.constants = template.constants_of(graph)
+        self.start = template.start_of(graph)
         self.weight = weight
         self._single: Single | None = None
         self._compiled = False

@@ -125,8 +125,13 @@ class Objective:
         self._resumed: Mapping[str, Any] = {}
         self._groups: dict[Hashable, Members] = {}
         self._active: list[Members] | None = None
+        members: dict[Hashable, list[int]] = {}
         for number, term in enumerate(terms):
-            self._join(number, term.path)
+            members.setdefault(term.path, []).append(number)
+        for path, numbers in members.items():
+            group = self._join(numbers[0], path)
+            if len(numbers) > 1:
+                group.take(numbers, terms)
 
     @property
     def has_residuals(self) -> bool:

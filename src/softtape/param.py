@@ -95,6 +95,7 @@ class Param(ActsAsValue):
     __slots__ = (
         "__weakref__",
         "_file",
+        "_key",
         "_line",
         "_name",
         "_namespace",
@@ -128,6 +129,7 @@ class Param(ActsAsValue):
         self._file: str | None = frame.f_globals.get("__file__")
         self._line = frame.f_lineno
         self._name: str | None = None
+        self._key: str | None = None
         if name is not None:
             self._call(name)
         self._value: Value | None = None
@@ -175,7 +177,9 @@ class Param(ActsAsValue):
     @property
     def key(self) -> str:
         """Its name together with its file: what tells it from every other Param."""
-        return f"{self._file or '<interactive>'}::{self.name}"
+        if self._key is None:  # it is asked for at each test that reads it
+            self._key = f"{self._file or '<interactive>'}::{self.name}"
+        return self._key
 
     @property
     def line(self) -> int:
@@ -306,7 +310,7 @@ def _unpickled(
 ) -> Param:
     """Rebuild a Param elsewhere; it keeps the value it had, whatever the store says there."""
     param = Param.__new__(Param)
-    param._namespace = param._spec = None
+    param._namespace = param._spec = param._key = None
     param._file, param._line, param._name = file, line, name
     param._value = param.start = value
     param._shape, param.frozen = np.shape(value), frozen

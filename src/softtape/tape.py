@@ -8,8 +8,9 @@ integer, the answer is recorded as a guard.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from types import TracebackType
+from array import array
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType, TracebackType
 from typing import Any, NoReturn, Self
 from weakref import ReferenceType, ref
 
@@ -18,11 +19,11 @@ from numpy.typing import NDArray
 
 from softtape import reading
 from softtape.arrays import mutated
-from softtape.columns import IS_INPUT, NONE, NUMBERS, OTHER, Recording, Rows
+from softtape.columns import IS_INPUT, NONE, NUMBERS, OTHER, Recording, Wiring
 from softtape.errors import TraceError
 from softtape.graph import Graph, Guard, has_hole
 from softtape.location import Location, user_location
-from softtape.native import Growing, new_rows, rows_tuple
+from softtape.native import Growing, new_rows
 from softtape.operands import plain_operand
 from softtape.ops import PRIMITIVES, Primitive
 from softtape.reading import Readable, Reader, set_reader
@@ -46,8 +47,11 @@ _FLOATS = (float, np.float64)
 
 _ARRAY = np.ndarray
 _NO_ATTRS: dict[str, Any] = {}
+_NO_OTHERS: Mapping[int, tuple[tuple[int, ...], Any]] = MappingProxyType({})
+_INPUT_ROW = (IS_INPUT, NONE, NONE)
 _PART = 1 << 16  # bytes
-_FEW = 1000  # nodes up to which a tuple, which hashes fast, is better to have than an array
+_FEW = 1000  # nodes of a tape that are looked up: many tests record the same ones
+_AS_LIST = new_rows is list
 
 
 class Tape(Growing):
@@ -157,10 +161,17 @@ class Tape(Growing):
         """Return the input named ``key``, made on first use with ``value``."""
         known = self._given.get(key)
         if known is None:
-            if isinstance(value, np.ndarray) and type(value) is not _ARRAY:
+            if type(value) is not float and isinstance(value, _ARRAY) and type(value) is not _ARRAY:
                 value = value.view(_ARRAY)
-            self.inputs[key], self.start[key] = self.count, value
-            known = self._given[key] = self._traced((IS_INPUT, NONE, NONE), value)
+            known = self._given[key] = Traced()
+            rows = self.growing
+            rows += _INPUT_ROW
+            number = self.count
+            known._tape, known._index, known._value = self, number, value
+            self.count = number + 1
+            self.inputs[key], self.start[key] = number, value
+            if self.locations is not None:
+                self.locate(known)
         return known
 
     def constant(self, value: Any) -> int:
@@ -266,16 +277,6 @@ class Tape(Growing):
         """Return an operand as this tape knows it."""
         return operand
 
-    def _traced(self, row: tuple[int, int, int], value: Any) -> Traced:
-        rows = self.growing
-        rows += row
-        traced = Traced()
-        traced._tape, traced._index, traced._value = self, self.count, value
-        self.count += 1
-        if self.locations is not None:
-            self.locate(traced)
-        return traced
-
     def locate(self, traced: Traced) -> None:
         """Note where a value comes from."""
         if self.locations is not None:
@@ -284,23 +285,28 @@ class Tape(Growing):
     @property
     def nodes(self) -> Recording:
         """What was recorded so far, copied."""
-        rows: Rows
         if self.count <= _FEW:
-            rows = rows_tuple(self.rows)
+            rows = self.rows
+            wiring = Wiring.of(bytes(array("i", rows) if _AS_LIST else rows))
         else:
-            rows = np.array(self.rows, np.int32).reshape(-1, 3)
-        return Recording(rows, tuple(self.constants), tuple(self.inputs), self.others.copy())
+            wiring = Wiring(np.array(self.rows, np.int32).reshape(-1, 3))
+        others = self.others.copy() if self.others else _NO_OTHERS
+        return Recording(wiring, tuple(self.constants), tuple(self.inputs), others)
 
     def graph(self, outputs: Sequence[Any]) -> Graph:
         """Return what was recorded so far, as the graph that computes ``outputs``."""
-        numbers = [
-            o._index if type(o) is Traced and o._tape is self else self.constant(plain_operand(o))
-            for o in outputs
-        ]
+        numbers = tuple(
+            [
+                o._index
+                if type(o) is Traced and o._tape is self
+                else self.constant(plain_operand(o))
+                for o in outputs
+            ]
+        )
         if self.holes and any(c != c and has_hole(c) for c in self.constants if type(c) in _FLOATS):
             refuse_hole()
         guards, inputs, start = tuple(self.guards), self.inputs.copy(), self.start.copy()
-        return Graph(self.nodes, tuple(numbers), guards, inputs, start)
+        return Graph(self.nodes, numbers, guards, inputs, start)
 
 
 def stop_gradient(x: Any) -> Any:

@@ -16,7 +16,7 @@ from weakref import WeakValueDictionary
 
 import numpy as np
 
-from softtape.columns import FLOAT, OTHER, Recording
+from softtape.columns import FLOAT, OTHER, Recording, Wiring
 from softtape.graph import Graph
 from softtape.transforms.residuals import Needs, residual_form
 from softtape.transforms.simplify import pruned
@@ -52,7 +52,8 @@ def _plainly(nodes: Recording, kinds: Sequence[Hashable]) -> Recording:
     places = nodes.constant_numbers[codes[nodes.constant_numbers] == OTHER]
     codes = codes.copy()
     codes[places[[kind == "f" for kind in kinds]]] = FLOAT
-    return Recording(np.stack([codes, left, right], axis=1), nodes.constants, nodes.keys, {})
+    rows = np.stack([codes, left, right], axis=1)
+    return Recording(Wiring(rows), nodes.constants, nodes.keys, {})
 
 
 def kind_of(value: Any) -> Hashable:
@@ -115,7 +116,9 @@ class Template:
     def constants_of(self, graph: Graph) -> tuple[Any, ...]:
         """Return the constants that ``graph``, a recording of this structure, brings along."""
         constants = Recording.of(graph.nodes).constants
-        return tuple(constants if self._kept is None else compress(constants, self._kept))
+        if self._kept is not None:
+            return tuple(compress(constants, self._kept))
+        return constants if type(constants) is tuple else tuple(constants)
 
     def start_of(self, graph: Graph) -> Mapping[str, Any]:
         """Return where ``graph`` was recorded, as an object shared by all that began there."""
@@ -148,26 +151,19 @@ _TEMPLATES: WeakValueDictionary[Hashable, Template] = WeakValueDictionary()
 
 def template_of(graph: Graph) -> Template:
     """Return the template of what a test recorded, made when it is met first."""
-    key = _key(graph)
+    # this is done for every test: most often there are no guards, and the inputs are floats
+    nodes = Recording.of(graph.nodes)
+    wiring = nodes.wiring
+    # what decides how a recording is pruned, and what is left: no value of a constant
+    key = (
+        wiring if wiring.shared else wiring.digest,
+        graph.outputs,
+        graph.guards and tuple([(number, _static(expected)) for number, expected in graph.guards]),
+        repr({**nodes.others}) if nodes.others else "",
+        tuple(map(kind_of, nodes.unusual())) if wiring.odd else (),
+        *[k if isinstance(v, float) else (k, kind_of(v)) for k, v in graph.start.items()],
+    )
     known = _TEMPLATES.get(key)
     if known is None:
         known = _TEMPLATES[key] = Template(graph)
     return known
-
-
-def _key(graph: Graph) -> Hashable:
-    """Return what decides how a recording is pruned, and what is left: no value of a constant."""
-    nodes = Recording.of(graph.nodes)
-    rows: Any = nodes.rows if isinstance(nodes.rows, tuple) else nodes.digest
-    guards: Any = graph.guards
-    if guards:
-        guards = tuple([(number, _static(expected)) for number, expected in guards])
-    # most often there are none, and the inputs are floats: this is asked for every test
-    others: Any = nodes.others
-    if others:
-        others = [(k, args, repr(attrs)) for k, (args, attrs) in others.items()]
-    inputs = [k if isinstance(v, float) else (k, kind_of(v)) for k, v in graph.start.items()]
-    unusual = nodes.unusual()
-    if unusual:
-        unusual = [kind_of(c) for c in unusual]
-    return rows, graph.outputs, guards, *others, None, *unusual, None, *inputs
