@@ -1,9 +1,11 @@
-/* The operators of softtape.operators once more, for numbers and in C: what runs for each operation
- * of a program under tracing.
+/* What runs for each operation of a program under tracing, in C: the operators of
+ * softtape.operators for numbers, and the ends of softtape.traced.Recording and
+ * softtape.tape.Recorded.
  *
- * Nothing here knows more than that text does. Whatever is not a traced value of an open tape,
- * alone, with another one of the same tape or with an ordinary number, goes to the very functions
- * made of that text, and so does everything while locations are noted: messages, refusals and
+ * Nothing here knows more than those do. An operator on whatever is not a traced value of an open
+ * tape, alone, with another one of the same tape or with an ordinary number, goes to the very
+ * functions made of that text, and so does every operator while locations are noted; what operands
+ * may be, how an array is kept and how tapes meet is asked of Python: messages, refusals and
  * numpy's types have one place. softtape works without this module, several times slower to
  * record. It keeps to the stable ABI of Python 3.11.
  *
@@ -31,6 +33,8 @@ typedef struct {
     PyObject *growing;   /* Rows: three integers for each node; another list once it is closed */
     PyObject *constants; /* list */
     PyObject *locations; /* None, or a dict */
+    PyObject *others;    /* dict: operands and keywords of nodes that have no two operands alone */
+    PyObject *views;     /* list of weak references to values that share memory, in pairs */
     Py_ssize_t count;    /* nodes so far */
 } Tape;
 
@@ -41,7 +45,7 @@ typedef struct {
     Py_ssize_t index;
 } Value;
 
-enum { REVISION = 3 }; /* of what softtape.native asks for: one more whenever this file changes */
+enum { REVISION = 4 }; /* of what softtape.native asks for: one more whenever this file changes */
 enum { NONE = -1 };    /* in place of an operand, as in softtape.columns */
 enum { ADD, SUB, MUL, TRUEDIV, POW, MOD, FLOORDIV, MATMUL, AND, OR, XOR, LT, LE, EQ, NE, GT, GE,
        NEG, POS, ABS, INVERT, OPERATORS };
@@ -61,9 +65,12 @@ static PyTypeObject *traced;  /* softtape.traced.Traced, the one type of traced 
 static PyTypeObject *tapes;   /* the type of what is laid out as Tape */
 static PyTypeObject *lists;   /* the type of Rows */
 static PyObject *numbers;     /* dict: codes of ordinary numbers, by type */
-static PyObject *ufuncs;      /* dict: (code, compute) of the ufuncs with a rule, by ufunc */
+static PyObject *ufuncs;      /* dict: the primitive of the ufuncs with a rule, by ufunc */
 static PyObject *other_ufunc; /* function: __array_ufunc__ of whatever is left */
 static PyObject *outlived;    /* function: raises for a tape that was closed */
+static PyObject *plain;       /* function: an operand as numpy takes it */
+static PyTypeObject *arrays;  /* numpy's own type of arrays */
+static PyObject *text_across, *text_base, *text_code, *text_compute, *text_constant, *text_locate;
 
 /* ---- rows: a list of small integers, four bytes each */
 
@@ -197,21 +204,41 @@ static PyType_Slot rows_slots[] = {
 
 /* ---- recording */
 
+static int is_open(Tape *tape)
+{
+    return tape->growing != NULL && Py_TYPE(tape->growing) == lists && tape->constants != NULL &&
+           PyList_CheckExact(tape->constants) && tape->locations != NULL && tape->others != NULL &&
+           PyDict_CheckExact(tape->others) && tape->views != NULL && PyList_CheckExact(tape->views);
+}
+
 /* The tape, if it is open and notes no locations, else NULL without an error. */
 static Tape *plain_tape(Value *self)
 {
-    if (self->tape == NULL || !PyObject_TypeCheck(self->tape, tapes))
+    if (self->tape == NULL || !PyObject_TypeCheck(self->tape, tapes) || self->value == NULL)
         return NULL;
     Tape *tape = (Tape *)self->tape;
-    if (tape->locations != Py_None || tape->growing == NULL || Py_TYPE(tape->growing) != lists ||
-        tape->constants == NULL || !PyList_CheckExact(tape->constants) || self->value == NULL)
-        return NULL;
-    return tape;
+    return is_open(tape) && tape->locations == Py_None ? tape : NULL;
 }
 
-/* The traced value that an operation on `self` comes to, as yet without a number, where the tape
- * has room for so many more nodes. The reference to `value` is taken over. */
-static Value *result(Value *self, Tape *tape, PyObject *value, int nodes)
+/* Make room for so many more nodes; raise if the tape was closed meanwhile. */
+static int reserve(Tape *tape, int nodes)
+{
+    if (!is_open(tape)) {
+        Py_XDECREF(PyObject_CallFunctionObjArgs(outlived, NULL));
+        if (!PyErr_Occurred())
+            PyErr_SetString(PyExc_RuntimeError, "the tape is closed");
+        return -1;
+    }
+    if (tape->count > INT32_MAX - nodes) {
+        PyErr_SetString(PyExc_OverflowError, "a tape has at most 2147483647 nodes");
+        return -1;
+    }
+    return rows_reserve((Rows *)tape->growing, 3 * nodes);
+}
+
+/* The traced value that an operation comes to, as yet without a number, where the tape has room for
+ * so many more nodes. The reference to `value` is taken over. */
+static Value *result(Tape *tape, PyObject *value, int nodes)
 {
     Value *made = (Value *)PyType_GenericAlloc(traced, 0);
     if (made == NULL) {
@@ -219,16 +246,12 @@ static Value *result(Value *self, Tape *tape, PyObject *value, int nodes)
         return NULL;
     }
     made->value = value;
-    if (plain_tape(self) != tape) /* it was closed meanwhile */
-        Py_XDECREF(PyObject_CallFunctionObjArgs(outlived, NULL));
-    else if (tape->count > INT32_MAX - nodes)
-        PyErr_SetString(PyExc_OverflowError, "a tape has at most 2147483647 nodes");
-    else if (rows_reserve((Rows *)tape->growing, 3 * nodes) == 0) {
-        made->tape = Py_NewRef((PyObject *)tape);
-        return made;
+    if (reserve(tape, nodes) < 0) {
+        Py_DECREF(made);
+        return NULL;
     }
-    Py_DECREF(made);
-    return NULL;
+    made->tape = Py_NewRef((PyObject *)tape);
+    return made;
 }
 
 /* Append a node for which there is room; return its number. */
@@ -313,7 +336,7 @@ static PyObject *binary(PyObject *left, PyObject *right, int which)
 
     PyObject *value = reflected ? computed(which, operand, self->value)
                                 : computed(which, self->value, operand);
-    Value *made = value == NULL ? NULL : result(self, tape, value, 2);
+    Value *made = value == NULL ? NULL : result(tape, value, 2);
     if (made == NULL)
         return NULL;
     Py_ssize_t number;
@@ -335,7 +358,7 @@ static PyObject *unary(Value *self, Tape *tape, int code, PyObject *compute)
     PyObject *operand = Py_NewRef(self->value);
     PyObject *value = PyObject_CallFunctionObjArgs(compute, operand, NULL);
     Py_DECREF(operand);
-    Value *made = value == NULL ? NULL : result(self, tape, value, 1);
+    Value *made = value == NULL ? NULL : result(tape, value, 1);
     if (made != NULL)
         made->index = append(tape, code, self->index, NONE);
     return (PyObject *)made;
@@ -350,18 +373,272 @@ static PyObject *signed_value(PyObject *self, int which)
     return unary((Value *)self, tape, operator->code, operator->compute);
 }
 
+/* ---- any operation */
+
+typedef struct {
+    int code;
+    PyObject *compute; /* a reference of one's own */
+} Parts;
+
+static int parts_of(PyObject *primitive, Parts *parts)
+{
+    PyObject *code = PyObject_GetAttr(primitive, text_code);
+    if (code == NULL)
+        return -1;
+    parts->code = (int)PyLong_AsLong(code);
+    Py_DECREF(code);
+    if (parts->code == -1 && PyErr_Occurred())
+        return -1;
+    parts->compute = PyObject_GetAttr(primitive, text_compute);
+    return parts->compute == NULL ? -1 : 0;
+}
+
+/* Note that a value shares its memory with the operand it was made from, if numpy says so. */
+static int note_view(Tape *tape, Value *made, PyObject *operand)
+{
+    if (Py_TYPE(made->value) != arrays)
+        return 0;
+    PyObject *base = PyObject_GetAttr(made->value, text_base);
+    if (base == NULL)
+        return -1;
+    int own = base == Py_None;
+    Py_DECREF(base);
+    PyObject *views = own ? NULL : Py_NewRef(tape->views);
+    int failed = 0;
+    for (int i = 0; views != NULL && i < 2 && !failed; i++) {
+        PyObject *one = PyWeakref_NewRef(i ? operand : (PyObject *)made, NULL);
+        failed = one == NULL || PyList_Append(views, one) < 0;
+        Py_XDECREF(one);
+    }
+    Py_XDECREF(views);
+    return failed ? -1 : 0;
+}
+
+/* Append the node of a value, to which the reference is taken over. `indices` is a tuple of its
+ * operands' numbers where `left` and `right` cannot hold them, with the keywords, else NULL; `only`
+ * is its one operand then, where it has one. */
+static PyObject *entered(Tape *tape, int code, PyObject *value, PyObject *indices, PyObject *attrs,
+                         Py_ssize_t left, Py_ssize_t right, PyObject *only)
+{
+    PyObject *entry = indices == NULL ? NULL : PyTuple_Pack(2, indices, attrs);
+    if (indices != NULL && entry == NULL) {
+        Py_DECREF(value);
+        return NULL;
+    }
+    Value *made = result(tape, value, 1);
+    if (made != NULL && entry != NULL) { /* neither of these two runs anything else */
+        PyObject *number = PyLong_FromSsize_t(tape->count);
+        if (number == NULL || PyDict_SetItem(tape->others, number, entry) < 0)
+            Py_CLEAR(made);
+        Py_XDECREF(number);
+    }
+    Py_XDECREF(entry);
+    if (made == NULL)
+        return NULL;
+    made->index = append(tape, code, left, right);
+    if (only != NULL && note_view(tape, made, only) < 0)
+        Py_CLEAR(made);
+    if (made != NULL && tape->locations != Py_None) {
+        PyObject *noted = PyObject_CallMethodObjArgs((PyObject *)tape, text_locate, made, NULL);
+        if (noted == NULL)
+            Py_CLEAR(made);
+        Py_XDECREF(noted);
+    }
+    return (PyObject *)made;
+}
+
+/* The number of a plain operand, a constant from now on; -1 with an error set. */
+static Py_ssize_t constant(Tape *tape, PyObject *operand)
+{
+    PyObject *kind = PyDict_GetItemWithError(numbers, (PyObject *)Py_TYPE(operand));
+    if (kind == NULL) {
+        if (PyErr_Occurred())
+            return -1;
+        PyObject *made =
+            PyObject_CallMethodObjArgs((PyObject *)tape, text_constant, operand, NULL);
+        Py_ssize_t number = made == NULL ? -1 : PyLong_AsSsize_t(made);
+        Py_XDECREF(made);
+        return number;
+    }
+    if (reserve(tape, 1) < 0 || PyList_Append(tape->constants, operand) < 0)
+        return -1;
+    return append(tape, (int)PyLong_AsLong(kind), NONE, NONE);
+}
+
+/* Fill in the values and numbers of operands; return 1, 0 if one belongs to another tape, or -1. */
+static int taken(Tape *tape, PyObject *operands, PyObject *values, PyObject *indices,
+                 Py_ssize_t places[2], PyObject **last)
+{
+    for (Py_ssize_t i = 0, n = PyTuple_Size(operands); i < n; i++) {
+        PyObject *operand = Py_NewRef(PyTuple_GetItem(operands, i));
+        if (Py_TYPE(operand) != traced && Py_TYPE(operand) != arrays) {
+            int known = PyDict_Contains(numbers, (PyObject *)Py_TYPE(operand));
+            PyObject *as_it_is = operand;
+            if (known == 0) {
+                operand = PyObject_CallFunctionObjArgs(plain, as_it_is, NULL);
+                Py_DECREF(as_it_is);
+            }
+            if (known < 0 || operand == NULL) {
+                Py_XDECREF(known < 0 ? operand : NULL);
+                return -1;
+            }
+        }
+        Py_ssize_t number;
+        PyObject *value = operand;
+        if (Py_TYPE(operand) == traced) {
+            Value *own = (Value *)operand;
+            if (own->tape != (PyObject *)tape || own->value == NULL) {
+                Py_DECREF(operand);
+                return 0;
+            }
+            number = own->index;
+            value = own->value;
+        }
+        else if ((number = constant(tape, operand)) < 0) {
+            Py_DECREF(operand);
+            return -1;
+        }
+        PyTuple_SetItem(values, i, Py_NewRef(value));
+        Py_XDECREF(*last);
+        *last = operand;
+        if (indices == NULL)
+            places[i] = number;
+        else {
+            PyObject *item = PyLong_FromSsize_t(number);
+            if (item == NULL)
+                return -1;
+            PyTuple_SetItem(indices, i, item);
+        }
+    }
+    return 1;
+}
+
+/* See softtape.tape.Recorded. */
+static PyObject *record(Tape *tape, PyObject *primitive, PyObject *operands, PyObject *attrs)
+{
+    int keywords = attrs != Py_None && PyDict_Size(attrs) != 0;
+    if (PyErr_Occurred())
+        return NULL;
+    PyObject *given = PySequence_Tuple(operands);
+    if (given == NULL)
+        return NULL;
+    Py_ssize_t n = PyTuple_Size(given), places[2] = {NONE, NONE};
+    int listed = keywords || n < 1 || n > 2;
+    Parts parts = {0, NULL};
+    PyObject *made = NULL, *last = NULL;
+    attrs = keywords ? attrs : Py_None;
+    PyObject *values = PyTuple_New(n), *indices = listed ? PyTuple_New(n) : NULL;
+    if (values != NULL && (indices != NULL || !listed) && parts_of(primitive, &parts) == 0) {
+        int all = taken(tape, given, values, indices, places, &last);
+        if (all == 0)
+            made = PyObject_CallMethodObjArgs((PyObject *)tape, text_across, primitive, operands,
+                                              attrs, NULL);
+        else if (all > 0) {
+            PyObject *value = PyObject_Call(parts.compute, values, keywords ? attrs : NULL);
+            if (value != NULL)
+                made = entered(tape, parts.code, value, indices, attrs, places[0], places[1],
+                               n == 1 && listed ? last : NULL);
+        }
+    }
+    Py_XDECREF(parts.compute);
+    Py_XDECREF(values);
+    Py_XDECREF(indices);
+    Py_XDECREF(last);
+    Py_DECREF(given);
+    return made;
+}
+
+static int three(Py_ssize_t n)
+{
+    if (n != 3)
+        PyErr_SetString(PyExc_TypeError, "three arguments are expected");
+    return n == 3;
+}
+
+static PyObject *tape_record(PyObject *self, PyObject *const *args, Py_ssize_t n)
+{
+    return three(n) ? record((Tape *)self, args[0], args[1], args[2]) : NULL;
+}
+
+/* The tape of a value, open or not; NULL with an error set. */
+static Tape *tape_of(Value *self)
+{
+    if (self->tape == NULL || self->value == NULL || !PyObject_TypeCheck(self->tape, tapes)) {
+        PyErr_SetString(PyExc_TypeError, "a traced value without a tape");
+        return NULL;
+    }
+    return (Tape *)self->tape;
+}
+
+/* What was made of this value alone, with keywords. The reference to `value` is taken over. */
+static PyObject *derived(Value *self, Tape *tape, int code, PyObject *attrs, PyObject *value)
+{
+    PyObject *number = PyLong_FromSsize_t(self->index);
+    PyObject *indices = number == NULL ? NULL : PyTuple_Pack(1, number);
+    PyObject *made = NULL;
+    if (indices != NULL)
+        made = entered(tape, code, value, indices, attrs, NONE, NONE, (PyObject *)self);
+    else
+        Py_DECREF(value);
+    Py_XDECREF(indices);
+    Py_XDECREF(number);
+    return made;
+}
+
+static PyObject *value_derived(PyObject *self, PyObject *const *args, Py_ssize_t n)
+{
+    Tape *tape = three(n) ? tape_of((Value *)self) : NULL;
+    PyObject *code = tape == NULL ? NULL : PyObject_GetAttr(args[0], text_code);
+    if (code == NULL)
+        return NULL;
+    PyObject *made =
+        derived((Value *)self, tape, (int)PyLong_AsLong(code), args[1], Py_NewRef(args[2]));
+    Py_DECREF(code);
+    return made;
+}
+
+static PyObject *value_applied(PyObject *self, PyObject *primitive)
+{
+    Tape *tape = tape_of((Value *)self);
+    Parts parts;
+    if (tape == NULL || parts_of(primitive, &parts) < 0)
+        return NULL;
+    PyObject *operand = Py_NewRef(((Value *)self)->value);
+    PyObject *value = PyObject_CallFunctionObjArgs(parts.compute, operand, NULL);
+    Py_DECREF(operand);
+    Py_DECREF(parts.compute);
+    if (value == NULL)
+        return NULL;
+    return entered(tape, parts.code, value, NULL, NULL, ((Value *)self)->index, NONE, NULL);
+}
+
+static PyObject *value_record(PyObject *self, PyObject *const *args, Py_ssize_t n)
+{
+    Tape *tape = three(n) ? tape_of((Value *)self) : NULL;
+    return tape == NULL ? NULL : record(tape, args[0], args[1], args[2]);
+}
+
 static PyObject *array_ufunc(PyObject *self, PyObject *args, PyObject *keywords)
 {
-    Tape *tape = Py_TYPE(self) == traced ? plain_tape((Value *)self) : NULL;
-    if (tape != NULL && PyTuple_Size(args) == 3 && (keywords == NULL || !PyDict_Size(keywords))) {
+    Py_ssize_t inputs = PyTuple_Size(args) - 2;
+    if (Py_TYPE(self) == traced && ((Value *)self)->tape != NULL &&
+        PyObject_TypeCheck(((Value *)self)->tape, tapes) && (inputs == 1 || inputs == 2) &&
+        (keywords == NULL || !PyDict_Size(keywords))) {
         PyObject *method = PyTuple_GetItem(args, 1);
         PyObject *known = PyDict_GetItemWithError(ufuncs, PyTuple_GetItem(args, 0));
         if (known == NULL && PyErr_Occurred())
             return NULL;
         if (known != NULL && PyUnicode_Check(method) &&
-            PyUnicode_CompareWithASCIIString(method, "__call__") == 0)
-            return unary((Value *)self, tape, (int)PyLong_AsLong(PyTuple_GetItem(known, 0)),
-                         PyTuple_GetItem(known, 1));
+            PyUnicode_CompareWithASCIIString(method, "__call__") == 0) {
+            if (inputs == 1 && PyTuple_GetItem(args, 2) == self)
+                return value_applied(self, known);
+            PyObject *operands = PyTuple_GetSlice(args, 2, 2 + inputs);
+            PyObject *made = operands == NULL ? NULL
+                                              : record((Tape *)((Value *)self)->tape, known,
+                                                       operands, Py_None);
+            Py_XDECREF(operands);
+            return made;
+        }
     }
     if (other_ufunc == NULL)
         Py_RETURN_NOTIMPLEMENTED;
@@ -429,6 +706,8 @@ static int tape_clear(PyObject *self)
     Py_CLEAR(((Tape *)self)->growing);
     Py_CLEAR(((Tape *)self)->constants);
     Py_CLEAR(((Tape *)self)->locations);
+    Py_CLEAR(((Tape *)self)->others);
+    Py_CLEAR(((Tape *)self)->views);
     return 0;
 }
 
@@ -438,6 +717,8 @@ static int tape_traverse(PyObject *self, visitproc visit, void *arg)
     Py_VISIT(((Tape *)self)->growing);
     Py_VISIT(((Tape *)self)->constants);
     Py_VISIT(((Tape *)self)->locations);
+    Py_VISIT(((Tape *)self)->others);
+    Py_VISIT(((Tape *)self)->views);
     return 0;
 }
 
@@ -471,12 +752,23 @@ static PyMemberDef tape_members[] = {
     {"count", T_PYSSIZET, offsetof(Tape, count), 0, NULL},
     {"constants", T_OBJECT_EX, offsetof(Tape, constants), 0, NULL},
     {"locations", T_OBJECT_EX, offsetof(Tape, locations), 0, NULL},
+    {"others", T_OBJECT_EX, offsetof(Tape, others), 0, NULL},
+    {"views", T_OBJECT_EX, offsetof(Tape, views), 0, NULL},
     {NULL},
 };
 
+#define FAST(FUNCTION) (PyCFunction)(void (*)(void))FUNCTION, METH_FASTCALL
 static PyMethodDef value_methods[] = {
+    {"_softtape_record", FAST(value_record), "See softtape.traced.Recording."},
+    {"_derived", FAST(value_derived), "See softtape.traced.Recording."},
+    {"_applied", value_applied, METH_O, "See softtape.traced.Recording."},
     {"__array_ufunc__", (PyCFunction)(void (*)(void))array_ufunc, METH_VARARGS | METH_KEYWORDS,
      "Record a call of a numpy ufunc."},
+    {NULL},
+};
+
+static PyMethodDef tape_methods[] = {
+    {"record", FAST(tape_record), "See softtape.tape.Recorded."},
     {NULL},
 };
 
@@ -509,6 +801,7 @@ static PyType_Slot value_slots[] = {
 
 static PyType_Slot tape_slots[] = {
     {Py_tp_members, tape_members},
+    {Py_tp_methods, tape_methods},
     {Py_tp_traverse, tape_traverse},
     {Py_tp_clear, tape_clear},
     {Py_tp_dealloc, tape_dealloc},
@@ -526,12 +819,11 @@ static PyType_Spec tape_spec = {"softtape._recorder.Growing", sizeof(Tape), 0, F
 
 static PyObject *bind(PyObject *module, PyObject *args)
 {
-    PyObject *type, *kinds, *table, *known, *ufunc, *late;
-    if (!PyArg_ParseTuple(args, "O!O!O!O!OO", &PyType_Type, &type, &PyDict_Type, &kinds,
-                          &PyDict_Type, &table, &PyDict_Type, &known, &ufunc, &late))
+    PyObject *type, *kinds, *table, *known, *ufunc, *late, *taking, *array;
+    if (!PyArg_ParseTuple(args, "O!O!O!O!OOOO!", &PyType_Type, &type, &PyDict_Type, &kinds,
+                          &PyDict_Type, &table, &PyDict_Type, &known, &ufunc, &late, &taking,
+                          &PyType_Type, &array))
         return NULL;
-    if (traced != NULL) /* and its values may still be used */
-        Py_RETURN_FALSE;
     Operator bound[OPERATORS];
     for (int i = 0; i < OPERATORS; i++) {
         PyObject *entry = PyDict_GetItemString(table, names[i]);
@@ -557,13 +849,23 @@ static PyObject *bind(PyObject *module, PyObject *args)
     ufuncs = Py_NewRef(known);
     other_ufunc = Py_NewRef(ufunc);
     outlived = Py_NewRef(late);
-    Py_RETURN_TRUE;
+    plain = Py_NewRef(taking);
+    arrays = (PyTypeObject *)Py_NewRef(array);
+    Py_RETURN_NONE;
+}
+
+static PyObject *claim(PyObject *module, PyObject *unused)
+{
+    static int claimed = 0;
+    return PyBool_FromLong(!claimed++);
 }
 
 static PyMethodDef functions[] = {
     {"bind", bind, METH_VARARGS,
-     "bind(traced, numbers, operators, ufuncs, other_ufunc, outlived): say once what the operators "
-     "do, and for which type; return whether nobody had."},
+     "bind(traced, numbers, operators, ufuncs, other_ufunc, outlived, plain_operand, ndarray): say "
+     "what operations do, and for which type."},
+    {"claim", claim, METH_NOARGS,
+     "Return whether nobody had: it knows one type of traced values, and they may be in use."},
     {NULL},
 };
 
@@ -579,7 +881,15 @@ PyMODINIT_FUNC PyInit__recorder(void)
     PyObject *value = PyType_FromSpec(&value_spec);
     tapes = (PyTypeObject *)PyType_FromSpec(&tape_spec);
     lists = (PyTypeObject *)PyType_FromSpec(&rows_spec);
-    if (value == NULL || tapes == NULL || lists == NULL ||
+    text_across = PyUnicode_InternFromString("_across");
+    text_base = PyUnicode_InternFromString("base");
+    text_code = PyUnicode_InternFromString("code");
+    text_compute = PyUnicode_InternFromString("compute");
+    text_constant = PyUnicode_InternFromString("constant");
+    text_locate = PyUnicode_InternFromString("locate");
+    if (value == NULL || tapes == NULL || lists == NULL || text_across == NULL ||
+        text_base == NULL || text_code == NULL || text_compute == NULL || text_constant == NULL ||
+        text_locate == NULL ||
         PyModule_AddIntConstant(module, "REVISION", REVISION) < 0 ||
         PyModule_AddObjectRef(module, "Value", value) < 0 ||
         PyModule_AddObjectRef(module, "Growing", (PyObject *)tapes) < 0 ||

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+from math import prod
 from typing import Any
 from weakref import ReferenceType
 
@@ -104,19 +105,19 @@ class Memory:
         self._check_halves()
         if value.dtype != self.flat.dtype:
             value = value.astype(self.flat.dtype)
-        shape = places.shape if type(places) is np.ndarray else ()
-        ndim = value.ndim
-        if ndim and value.shape != shape:
-            extra = ndim - len(shape)
-            if extra > 0 and value.shape[:extra] == (1,) * extra:
-                value = _reshape(value, shape=value.shape[extra:])
+        shape, own = places.shape if type(places) is np.ndarray else (), value.shape
+        if own and own != shape:
+            extra = len(own) - len(shape)
+            if extra > 0 and own[:extra] == (1,) * extra:
+                value = _reshape(value, shape=own[extra:])
             if value.shape != shape:
                 value = _broadcast_to(value, shape=shape)
         number = self._next
         self._next = number + 1
-        self.parts[number] = value.snapshot() if ndim else value
+        # an array, of no axes too, may itself be changed in place later
+        self.parts[number] = value.snapshot() if type(value._value) is np.ndarray else value
         self.owner[places] = number
-        self.place[places] = np.arange(value.size).reshape(shape) if ndim else 0
+        self.place[places] = np.arange(prod(shape)).reshape(shape) if own else 0
         self.flat[places] = HOLE
         value._tape.holes = True
         if self._joined:

@@ -1,7 +1,8 @@
 """What traced values and tapes are made of: compiled where there was a C compiler, or in Python.
 
-``_recorder.c`` has the operators of :mod:`softtape.operators` once more. Without it softtape does
-just the same, and records programs of numbers several times slower.
+``_recorder.c`` has once more what :mod:`softtape.operators`, :class:`softtape.traced.Recording` and
+:class:`softtape.tape.Recorded` have in Python. Without it softtape does just the same, and records
+programs of numbers several times slower.
 """
 
 from __future__ import annotations
@@ -10,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 __all__ = ["Growing", "Value", "new_rows", "recorder", "rows_tuple"]
 
-_REVISION = 3  # of the source: a checkout may have a compiled file of an older one beside it
+_REVISION = 4  # of the source: a checkout may have a compiled file of an older one beside it
 
 recorder: Any
 try:
     import softtape._recorder as recorder  # type: ignore[import-not-found,no-redef]
 except ImportError:
     recorder = None
-if getattr(recorder, "REVISION", None) != _REVISION:
-    recorder = None
+if getattr(recorder, "REVISION", None) != _REVISION or not recorder.claim():
+    recorder = None  # where softtape was imported anew, the one before may be in use
 
 
 class Value:
@@ -30,7 +31,7 @@ class Value:
 class Growing:
     """What operations write to."""
 
-    __slots__ = ("constants", "count", "growing", "locations")
+    __slots__ = ("constants", "count", "growing", "locations", "others", "views")
 
 
 new_rows: Any = list

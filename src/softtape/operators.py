@@ -6,8 +6,11 @@ import numbers
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from softtape.columns import FLOAT, NONE, NUMBERS
 from softtape.native import recorder
+from softtape.operands import plain_operand
 from softtape.ops import FUNCTIONS, PRIMITIVES, Primitive
 from softtape.refusals import outlived
 
@@ -104,25 +107,22 @@ def {name}(self, other):
 def give_operators(traced: Any) -> None:
     """Give ``traced``, which is :class:`softtape.traced.Traced`, Python's operators."""
     methods = python_operators(traced)
-    if recorder is not None and _bound(traced, methods):
+    if recorder is not None:
+        _bind(traced, methods)
         del traced.__array_ufunc__  # compiled, they all come with its base
         return
     for name, method in methods.items():
         setattr(traced, name, method)
 
 
-def _bound(traced: Any, methods: dict[str, Callable[..., Any]]) -> bool:
-    """Tell the compiled operators what to do, and what has whatever is not simple.
-
-    They know one type: where softtape was imported anew, the new one has those in Python.
-    """
+def _bind(traced: Any, methods: dict[str, Callable[..., Any]]) -> None:
+    """Tell the compiled operators what to do, and what has whatever is not simple."""
     table = {}
     for short, (name, _) in (BINARY | _COMPARE | _UNARY).items():
         own = methods[f"__{short}__"], methods.get(f"__r{short}__")
         table[short] = (PRIMITIVES[name].code, PRIMITIVES[name].compute, *own)
-    known = {f: (p.code, p.compute) for f, p in UFUNCS.items()}
     ufunc = traced.__array_ufunc__
-    return bool(recorder.bind(traced, NUMBERS, table, known, ufunc, outlived))
+    recorder.bind(traced, NUMBERS, table, UFUNCS, ufunc, outlived, plain_operand, np.ndarray)
 
 
 def python_operators(traced: type) -> dict[str, Callable[..., Any]]:

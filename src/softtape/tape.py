@@ -54,7 +54,48 @@ _FEW = 1000  # nodes of a tape that are looked up: many tests record the same on
 _AS_LIST = new_rows is list
 
 
-class Tape(Growing):
+class Recorded:
+    """How a tape takes in an operation, where :class:`Growing` is not compiled."""
+
+    __slots__ = ()
+
+    def record(
+        self: Any, primitive: Primitive, operands: Sequence[Any], attrs: dict[str, Any] | None
+    ) -> Any:
+        """Compute ``primitive`` on ``operands``, traced or plain, and append it."""
+        args, values = [], []
+        for operand in operands:
+            if type(operand) is not Traced:
+                operand = plain_operand(operand)
+                if type(operand) is not Traced:
+                    args.append(self.constant(operand))
+                    values.append(operand)
+                    continue
+            if operand._tape is not self:
+                return self._across(primitive, operands, attrs)
+            args.append(operand._index)
+            values.append(operand._value)
+        made = Traced()
+        number = self.count
+        rows = self.growing
+        if attrs or not 0 < len(args) < 3:
+            made._value = value = primitive.compute(*values, **(attrs or _NO_ATTRS))
+            rows += (primitive.code, NONE, NONE)
+            self.others[number] = (tuple(args), attrs or None)
+            if len(args) == 1 and type(value) is _ARRAY and value.base is not None:
+                self.views += (ref(made), ref(operand))  # numpy says it shares memory
+        else:
+            made._value = primitive.compute(*values)
+            rows += (primitive.code, *args) if len(args) == 2 else (primitive.code, *args, NONE)
+        made._tape = self
+        made._index = number
+        self.count = number + 1
+        if self.locations is not None:
+            self.locate(made)
+        return made
+
+
+class Tape(Growing, Recorded):
     """The recording of one run; active as a context manager, closed when that ends.
 
     An operation costs little more than the call of its method: three numbers (see
@@ -80,11 +121,9 @@ class Tape(Growing):
         "guards",
         "holes",
         "inputs",
-        "others",
         "rows",
         "start",
         "texts",
-        "views",
     )
 
     def __init__(self, *, locate: bool = False, start: Callable[[Any], Any] | None = None) -> None:
@@ -210,48 +249,13 @@ class Tape(Growing):
         rows = self.growing
         rows += (code, NONE, NONE)
         self.constants.append(value)
-        number = self.count
+        number: int = self.count
         self.count = number + 1
         return number
 
     def guard(self, value: Traced, expected: Any) -> None:
         """Note that the program went on as it did because ``value`` was ``expected``."""
         self.guards.append((value._index, expected))
-
-    def record(
-        self, primitive: Primitive, operands: Sequence[Any], attrs: dict[str, Any] | None
-    ) -> Traced:
-        """Compute ``primitive`` on ``operands``, traced or plain, and append it."""
-        args, values = [], []
-        for operand in operands:
-            if type(operand) is not Traced:
-                operand = plain_operand(operand)
-                if type(operand) is not Traced:
-                    args.append(self.constant(operand))
-                    values.append(operand)
-                    continue
-            if operand._tape is not self:
-                return self._across(primitive, operands, attrs)
-            args.append(operand._index)
-            values.append(operand._value)
-        made = Traced()
-        number = self.count
-        rows = self.growing
-        if attrs or not 0 < len(args) < 3:
-            made._value = value = primitive.compute(*values, **(attrs or _NO_ATTRS))
-            rows += (primitive.code, NONE, NONE)
-            self.others[number] = (tuple(args), attrs)
-            if len(args) == 1 and type(value) is _ARRAY and value.base is not None:
-                self.views += (ref(made), ref(operand))  # numpy says it shares memory
-        else:
-            made._value = primitive.compute(*values)
-            rows += (primitive.code, *args) if len(args) == 2 else (primitive.code, *args, NONE)
-        made._tape = self
-        made._index = number
-        self.count = number + 1
-        if self.locations is not None:
-            self.locate(made)
-        return made
 
     def mutated(self, value: Traced) -> Any:
         """Return the array that stands for ``value`` from now on, since it changes in place."""

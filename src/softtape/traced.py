@@ -10,6 +10,7 @@ from __future__ import annotations
 import operator
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from math import prod
 from typing import Any, NoReturn, Protocol
 from weakref import ReferenceType, ref
 
@@ -47,6 +48,7 @@ _ARRAY = np.ndarray
 _BY_ARRAY: dict[str, Any] = {"index": (Slot(0),)}  # x[i]: never changed, hence shared
 _BOUNDS = frozenset({int, type(None)})
 _LEVELS = {**SEQUENCES}
+_DTYPES: dict[type, np.dtype[Any]] = {kind: np.dtype(kind) for kind in (float, bool, complex)}
 
 _np: Any = np  # for calls on traced values, of which numpy's annotations do not know
 
@@ -91,24 +93,19 @@ class Recorder(Protocol):
         ...
 
 
-class Traced(Value):
-    """A value under tracing; behaves like the numpy scalar or array it carries."""
+class Recording:
+    """How an operation on values of one tape is recorded, where :class:`Value` is not compiled."""
 
-    __slots__ = ("__weakref__",)
-    _tape: Recorder
-    _index: int
-    _value: Any
-
-    # ---- recording
+    __slots__ = ()
 
     def _softtape_record(
-        self, primitive: Primitive, operands: Sequence[Any], attrs: dict[str, Any] | None
-    ) -> Traced:
+        self: Any, primitive: Primitive, operands: Sequence[Any], attrs: dict[str, Any] | None
+    ) -> Any:
         if attrs and len(operands) == 1:
             return self._derived(primitive, attrs, primitive.compute(self._value, **attrs))
         return self._tape.record(primitive, operands, attrs or None)
 
-    def _applied(self, primitive: Primitive) -> Traced:
+    def _applied(self: Any, primitive: Primitive) -> Any:
         """Record an operation on this value alone, as Tape.record does."""
         tape = self._tape
         made = Traced()
@@ -121,6 +118,35 @@ class Traced(Value):
         if tape.locations is not None:
             tape.locate(made)
         return made
+
+    def _derived(self: Any, primitive: Primitive, attrs: dict[str, Any], value: Any) -> Any:
+        """Record what was made of this value alone, with static keywords, as Tape.record does."""
+        tape = self._tape
+        rows = tape.growing
+        rows += (primitive.code, NONE, NONE)
+        number = tape.count
+        tape.others[number] = ((self._index,), attrs)
+        made = Traced()
+        made._value = value
+        made._tape = tape
+        made._index = number
+        tape.count = number + 1
+        if type(value) is _ARRAY and value.base is not None:
+            tape.views += (ref(made), ref(self))  # they share memory
+        if tape.locations is not None:
+            tape.locate(made)
+        return made
+
+
+class Traced(Value, Recording):
+    """A value under tracing; behaves like the numpy scalar or array it carries."""
+
+    __slots__ = ("__weakref__",)
+    _tape: Recorder
+    _index: int
+    _value: Any
+
+    # ---- numpy's protocols
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **keywords: Any) -> Any:
         """Record a call of a numpy ufunc."""
@@ -209,12 +235,14 @@ class Traced(Value):
     @property
     def size(self) -> int:
         """Number of elements."""
-        return int(np.size(self._value))
+        return prod(shape_of(self._value))
 
     @property
     def dtype(self) -> np.dtype[Any]:
         """The numpy dtype; that of a Python number is numpy's default for it."""
-        known: np.dtype[Any] | None = getattr(self._value, "dtype", None)
+        known: np.dtype[Any] | None = _DTYPES.get(type(self._value))
+        if known is None:
+            known = getattr(self._value, "dtype", None)
         return np.asarray(self._value).dtype if known is None else known
 
     @property
@@ -447,24 +475,6 @@ class Traced(Value):
             index = tuple(template)
             return self._derived(getitem, {"index": index}, self._value[index])
         return self._tape.record(getitem, (self, *arrays), {"index": tuple(template)})
-
-    def _derived(self, primitive: Primitive, attrs: dict[str, Any], value: Any) -> Traced:
-        """Record what was made of this value alone, with static keywords, as Tape.record does."""
-        tape = self._tape
-        rows = tape.growing
-        rows += (primitive.code, NONE, NONE)
-        number = tape.count
-        tape.others[number] = ((self._index,), attrs)
-        made = Traced()
-        made._value = value
-        made._tape = tape
-        made._index = number
-        tape.count = number + 1
-        if type(value) is _ARRAY and value.base is not None:
-            tape.views += (ref(made), ref(self))  # they share memory
-        if tape.locations is not None:
-            tape.locate(made)
-        return made
 
     # ---- numpy's methods: the function of the same name
 

@@ -237,6 +237,15 @@ def array_without_axes(p):
     return s + 0
 
 
+def view_without_axes(p):
+    q = p * p
+    s = q[0, ...]
+    s[...] = s * p[1]
+    t = np.where(p[0] > 0, s, p[2])  # an array, too
+    t += p[2]
+    return np.sum(q) + s * t
+
+
 def derivative_at_a_changed_array(p):
     x = np.zeros(3)
     x[:] = p
@@ -595,6 +604,7 @@ PROGRAMS = [
     constants_keep_what_was,
     traced_masks_and_positions,
     array_without_axes,
+    view_without_axes,
     derivative_at_a_changed_array,
     changes_inside_a_derivative,
     columns,

@@ -23,8 +23,11 @@ from hypothesis import strategies as st
 from softtape.errors import TraceError
 from softtape.native import recorder
 from softtape.operators import BINARY, python_operators
-from softtape.tape import Tape
-from softtape.traced import Traced
+from softtape.ops import PRIMITIVES
+from softtape.patches import following
+from softtape.recording import InnerTape
+from softtape.tape import Recorded, Tape
+from softtape.traced import Recording, Traced
 
 compiled = pytest.mark.skipif(recorder is None, reason="there was no C compiler")
 PYTHON = python_operators(Traced)
@@ -133,17 +136,112 @@ def PYTHON_FREE(name: str) -> Callable[..., Any]:  # noqa: N802 -- beside PYTHON
 
 @compiled
 def test_a_ufunc_of_one_number_is_recorded_without_python(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(Traced, "_applied")
+    monkeypatch.delattr(Recording, "_applied")
     with Tape() as tape:
         made: Any = np.sin(tape.input("x", 0.5))  # type: ignore[call-overload]
         assert made._value == np.sin(0.5)
         assert [*tape.rows][-2:] == [0, -1]
 
 
+KEPT = np.array([0.5, 1.5, -1.0, 2.0])
+ARRAYS: dict[str, Callable[..., Any]] = {
+    "view": lambda x, y: x[1:],
+    "element": lambda x, y: x[0],
+    "mask": lambda x, y: x[x > y],
+    "rows": lambda x, y: np.reshape(x, (-1, 1)),
+    "flat": lambda x, y: np.ravel(x),
+    "transposed": lambda x, y: x.T,
+    "total": lambda x, y: x.sum(),
+    "last": lambda x, y: np.max(x, axis=-1),
+    "two": lambda x, y: np.multiply(x, y),
+    "plain": lambda x, y: np.subtract(KEPT[0], x) * KEPT.mean(),
+    "array": lambda x, y: np.add(KEPT, x),
+    "single": lambda x, y: np.multiply(x, np.float32(0.1)),
+    "list": lambda x, y: np.maximum(x, [0.25]),
+    "where": lambda x, y: np.where(x > 0, x, y),
+    "clip": lambda x, y: np.clip(x, -1, 1),
+    "stack": lambda x, y: np.stack([x, x, x]),
+    "join": lambda x, y: np.concatenate([np.ravel(x), [1.0, 2.0], KEPT]),
+    "dot": lambda x, y: np.dot(np.ravel(x), KEPT),
+    "many": lambda x, y: PRIMITIVES["stack"](*[x] * 20, axis=0),
+    "set": lambda x, y: x.__setitem__(..., y),
+    "wrong": lambda x, y: x[7],
+    "nothing": lambda x, y: x.__array_ufunc__(np.add, "__call__", x, None),
+}
+
+
+def recorded(steps: list[tuple[str, int, int]], tape: Tape) -> Any:
+    """Return all that numpy's functions on a tape's values leave behind."""
+    said = []
+    with following(), tape:
+        known: list[Any] = [tape.input("x", np.array([0.5, -2.0, 3.0])), tape.input("y", 0.75)]
+        for name, i, j in steps:
+            try:
+                known.append(ARRAYS[name](known[i % len(known)], known[j % len(known)]))
+            except (LookupError, TypeError, ValueError, TraceError) as error:
+                said.append((type(error), str(error).partition("\n")[2]))
+        own = {id(x): i for i, x in enumerate(known)}
+        views = [own.get(id(view())) for view in tape.views]
+        values = [(type(x), repr(x), getattr(x, "_index", None)) for x in known]
+        return (
+            [*tape.rows],
+            repr(tape.constants),
+            repr(tape.others),
+            tape.count,
+            views,
+            values,
+            said,
+        )
+
+
+@compiled
+@pytest.mark.parametrize("kind", [Tape, lambda: Tape(locate=True), InnerTape])
+@given(st.lists(st.tuples(st.sampled_from([*ARRAYS]), *[st.integers(0, 9)] * 2), max_size=15))
+def test_functions_of_arrays_are_recorded_as_by_python(
+    kind: Callable[[], Tape], steps: list[tuple[str, int, int]]
+) -> None:
+    with np.errstate(all="ignore"):
+        ours = recorded(steps, kind())
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Tape, "record", Recorded.record)
+            for name in ("_softtape_record", "_derived", "_applied"):
+                patch.setattr(Traced, name, getattr(Recording, name))
+            assert ours == recorded(steps, kind())
+
+
+@compiled
+def test_where_values_of_two_tapes_meet_the_inner_one_takes_in_the_other() -> None:
+    with Tape() as tape:
+        x = tape.input("x", np.array([1.0, 2.0]))
+        with InnerTape() as inner:
+            y = inner.input("y", np.array([3.0, 4.0]))
+            for made in (np.where(x > 1.5, x, y), np.add(x, y), np.stack([y, x])):
+                assert made._tape is inner  # type: ignore[attr-defined]
+
+
+def test_a_function_of_a_closed_tapes_values_raises() -> None:
+    with Tape() as tape:
+        x = tape.input("x", np.array([1.0, 2.0]))
+    for late in (lambda: x[0], lambda: np.add(x, KEPT[:2]), lambda: np.sum(x), lambda: np.exp(x)):
+        with pytest.raises(TraceError, match=r"test_recorder.py:\d+.*\n.*outlived"):
+            late()
+    assert tape.count == 1
+
+
+@pytest.mark.parametrize("name", ["_derived", "_softtape_record"])
+def test_what_a_recording_is_asked_with_too_little_it_says_so(name: str) -> None:
+    with Tape() as tape, pytest.raises(TypeError, match="argument"):
+        getattr(tape.input("x", 1.0), name)(PRIMITIVES["sin"])
+
+
 def everything(x: Any, y: Any) -> None:
     z = 2 * x + y / 3.0 - (-x) ** 2 + abs(y) % 0.7 + np.float64(2.0) * x
     z = np.sin(z) + np.cos(z) * np.exp(-z)
     bool(z < 1e9)
+    u: Any = np.stack([x, y, z, z + 1.0])
+    for name in ARRAYS.keys() - {"set"}:
+        with contextlib.suppress(LookupError, TypeError, ValueError, TraceError):
+            ARRAYS[name](u, y)
     for attempt in (lambda: x / 0, lambda: x + "a", lambda: {x: 1}):
         with contextlib.suppress(ArithmeticError, TypeError, TraceError):
             attempt()

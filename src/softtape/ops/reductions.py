@@ -90,7 +90,7 @@ _prod = primitive(
 )
 _cumsum = primitive(
     "cumsum",
-    lambda x, axis: np.cumsum(x, axis=axis),
+    lambda x, axis: x.cumsum(axis) if type(x) is np.ndarray else np.cumsum(x, axis),
     (lambda g, y, x, axis: np.flip(np.cumsum(np.flip(g, axis), axis=axis), axis),),
     kind=Kind.LINEAR,
 )
