@@ -6,7 +6,7 @@ programs need not change while cases come and go.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from softtape.choice import Kind
 from softtape.engines.numpy import Program, Workspace
+from softtape.engines.quiet import ERRORS, IGNORED
 from softtape.engines.threads import in_threads
 from softtape.graph import CONSTANT, Graph, same_value
 from softtape.singles import Share
@@ -50,14 +51,16 @@ class _Case(Protocol):
     def weight(self) -> float: ...
 
 
-def merged(shares: Sequence[Share]) -> Share:
-    """Join the shares of single cases or of chunks, adding up in their order."""
+def merged(shares: Sequence[Share], counts: Sequence[int]) -> Share:
+    """Join the shares of so many cases each, adding up in their order."""
     joined = Share(np.concatenate([s.losses for s in shares]))
     if all(s.total is not None for s in shares):
         joined.total = sum(s.total for s in shares if s.total is not None)
     if any(s.holds is not None for s in shares):
-        held = [np.ones(len(s.losses), bool) if s.holds is None else s.holds for s in shares]
-        joined.holds = np.concatenate(held)
+        held = zip(shares, counts, strict=True)
+        joined.holds = np.concatenate(
+            [np.ones(n, bool) if s.holds is None else s.holds for s, n in held]
+        )
     gradients = [s.gradient for s in shares if s.gradient]
     if gradients:
         joined.gradient = {k: sum(g[k] for g in gradients) for k in gradients[0]}
@@ -116,8 +119,8 @@ class Lanes:
         for program in self._programs.values():
             program.chunks.clear()
 
-    def share(self, kind: Kind, inputs: Mapping[str, Any], template: Template) -> Share:
-        """Return what the cases, whose structure is ``template``, contribute."""
+    def ready(self, kind: Kind, template: Template) -> Callable[[Mapping[str, Any]], Share]:
+        """Return what gives the share of the cases, whose structure is ``template``, at inputs."""
         program = self._programs.get(kind)
         if program is None:
             program = self._programs[kind] = self._compiled(kind, template)
@@ -125,10 +128,7 @@ class Lanes:
             for start in range(0, len(self._weights), self._width):
                 columns = {n: self._lanes(c, start) for n, c in self._varying.items()}
                 program.chunks.append(_Chunk(columns, self._weights[start : start + self._width]))
-        share = program.run(inputs, self._threads)
-        if share.holds is not None and share.holds.all():
-            share.holds = None
-        return share
+        return program.run
 
     def _compiled(self, kind: Kind, template: Template) -> _Compiled:
         """Return a program without cases yet; what it runs may have been made for others."""
@@ -146,7 +146,7 @@ class Lanes:
             if len(template.programs) >= _MOST_PROGRAMS:
                 template.programs.clear()
             template.programs[key] = made
-        return _Compiled(made, graph, [*example], self._width, kind)
+        return _Compiled(made, graph, [*example], self._width, kind, self._threads)
 
     def _lanes(self, column: NDArray[Any], start: int) -> NDArray[Any]:
         """Return the values in the lanes of a chunk; lanes left over repeat the chunk's first."""
@@ -185,10 +185,18 @@ class _Compiled:
         Numbers of the constants that vary.
     width, kind
         How many lanes a chunk has, and what is computed.
+    threads
+        How many threads may run chunks at the same time.
     """
 
     def __init__(
-        self, program: Program, graph: Graph, varying: Sequence[int], width: int, kind: Kind
+        self,
+        program: Program,
+        graph: Graph,
+        varying: Sequence[int],
+        width: int,
+        kind: Kind,
+        threads: int,
     ) -> None:
         self._keys = list(graph.inputs)
         self._places = [*enumerate(self._keys, start=1)]  # of the gradient, among the outputs
@@ -197,27 +205,33 @@ class _Compiled:
         self._width = width
         self._kind = kind
         self._guards = [expected for _, expected in graph.guards]
+        self._counts: list[int | None] | None = None  # of the true elements of guarded truths
         self._cases = [WEIGHTS, *map(case_key, varying)]
         self._program = program
+        self._threads = threads
         self._workspaces: dict[int, Workspace] = {}
         self.chunks: list[_Chunk] = []
 
-    def run(self, inputs: Mapping[str, Any], threads: int) -> Share:
+    def run(self, inputs: Mapping[str, Any]) -> Share:
         """Run all chunks and join what they give, in their order."""
         shared, chunks = self._program.before(inputs), self.chunks
         if len(chunks) == 1:
             return self._run(shared, chunks[0], 0)
+        counts = [len(chunk.weights) for chunk in chunks]
         useful = len(chunks) * self._program.steps // _WORTH_A_THREAD
-        if threads <= 1 or useful <= 1:
-            return merged([self._run(shared, chunk, 0) for chunk in chunks])
+        if self._threads <= 1 or useful <= 1:
+            return merged([self._run(shared, chunk, 0) for chunk in chunks], counts)
         shares: list[Any] = [None] * len(chunks)
 
         def run(thread: int, task: int) -> None:
-            with np.errstate(all="ignore"):  # numpy keeps this per thread
+            errors = ERRORS.set(IGNORED)  # numpy keeps this per thread
+            try:
                 shares[task] = self._run(shared, chunks[task], thread)
+            finally:
+                ERRORS.reset(errors)
 
-        in_threads(min(threads, len(chunks), useful), len(chunks), run)
-        return merged(shares)
+        in_threads(min(self._threads, len(chunks), useful), len(chunks), run)
+        return merged(shares, counts)
 
     def _bind(self, chunk: _Chunk) -> list[Any]:
         """Return what a chunk contributes, and keep it if that is not too much."""
@@ -236,10 +250,9 @@ class _Compiled:
         if workspace is None:
             workspace = self._workspaces[thread] = self._program.workspace()
         bound = self._bind(chunk) if chunk.bound is None else chunk.bound
-        outputs = self._program.compute(shared, bound, workspace, True)
-        assert outputs is not None  # guards are looked at below, case by case
+        outputs: Any = self._program.compute(shared, bound, workspace, True)
         weights, holds = chunk.weights, None
-        n = weights.size
+        n = len(weights)
         if self._guards:
             holds = self._holding(outputs[len(outputs) - len(self._guards) :], n)
         if self._kind == "jacobian":
@@ -248,21 +261,27 @@ class _Compiled:
         total = float(weights.dot(losses))
         if self._kind == "value":
             return Share(losses.copy(), holds, total=total)
-        gradient = {
-            key: g.copy() if isinstance(g := outputs[place], np.ndarray) else g
-            for place, key in self._places
-        }
+        gradient = {}
+        for place, key in self._places:
+            part = outputs[place]
+            gradient[key] = part.copy() if isinstance(part, np.ndarray) else part
         return Share(_LEFT_OUT, holds, gradient, total)
 
-    def _holding(self, values: Sequence[Any], n: int) -> NDArray[np.bool_]:
-        """Tell for which cases all guards hold."""
-        holds = np.ones(n, bool)
-        for value, expected in zip(values, self._guards, strict=True):
+    def _holding(self, values: Sequence[Any], n: int) -> NDArray[np.bool_] | None:
+        """Tell for which cases all guards hold; None where all do for all cases."""
+        if self._counts is None:
+            self._counts = list(map(_true_where_it_holds, values, self._guards))
+        holds = None
+        for value, expected, count in zip(values, self._guards, self._counts, strict=True):
+            if count is not None and np.count_nonzero(value) == count:
+                continue
             if np.ndim(value) == np.ndim(expected):
-                holds &= same_value(value, expected)
+                equal: Any = same_value(value, expected)
             else:
                 equal = (value == expected) | ((value != value) & (expected != expected))
-                holds &= equal.reshape(self._width, -1).all(axis=1)[:n]
+                equal = equal.reshape(self._width, -1).all(axis=1)[:n]
+            if not np.all(equal):
+                holds = (np.ones(n, bool) if holds is None else holds) & equal
         return holds
 
     def _rows(
@@ -282,6 +301,16 @@ class _Compiled:
             block = (blocks[0] if m == 1 else np.concatenate(blocks, axis=1))[:n]
             rows[key] = np.reshape(block * roots[:, :, None], (n * block.shape[1], size))
         return Share(np.zeros(n), holds, residuals=np.ravel(residuals), rows=rows)
+
+
+def _true_where_it_holds(value: Any, expected: Any) -> int | None:
+    """Return how many elements are true where a guard holds for all cases; None if it is no truth.
+
+    Lanes left over are counted: they repeat a case.
+    """
+    if np.asarray(value).dtype != bool or not isinstance(expected, bool | np.bool_):
+        return None
+    return int(np.size(value)) if expected else 0
 
 
 def derived(graph: Graph, example: Mapping[int, Any], width: int, kind: Kind) -> Graph:

@@ -7,7 +7,7 @@ A :class:`Group` holds the cases of one signature (see :mod:`softtape.transforms
 from __future__ import annotations
 
 from bisect import bisect
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from functools import cached_property, partial
 from typing import Any, Protocol, TypeAlias
 
@@ -133,7 +133,7 @@ class Group:
         self.members: list[int] = []
         self.cases: list[Case] = []
         self._stale: bool
-        self._ready: set[Kind]  # the kinds that numpy has run for just these cases
+        self._ready: dict[Kind, Callable[[Mapping[str, Any]], Share]]  # for just these cases
         self._squares: bool | None
         self._weights: Floats | None
         self._template = template
@@ -207,10 +207,12 @@ class Group:
         self._changed()
 
     def _changed(self) -> None:
-        self._stale, self._squares, self._weights, self._ready = True, None, None, set()
+        self._stale, self._squares, self._weights, self._ready = True, None, None, {}
 
     def share(self, kind: Kind, inputs: Mapping[str, Any], trusted: Container[int]) -> Share:
         """Return what the cases contribute where the Params are ``inputs``.
+
+        numpy's error state is to ignore everything.
 
         Parameters
         ----------
@@ -228,11 +230,9 @@ class Group:
         """
         settled = self._can_compile and self._choice.settled
         compiled = self._compiled(kind) if settled is None else settled
-        if kind in self._ready and not compiled:
-            assert self._lanes is not None
+        if not compiled and kind in self._ready:
             try:
-                with np.errstate(all="ignore"):
-                    return self._lanes.share(kind, inputs, self._template)
+                return self._ready[kind](inputs)
             except FAILURES:
                 pass  # of which case is found below
         if compiled and len(self.cases) > 1:
@@ -240,17 +240,14 @@ class Group:
                 return self._together(kind, inputs, compiled=True)
             except FAILURES:
                 pass
-        with np.errstate(all="ignore"):  # the kernels do not warn
-            return self._by_numpy(kind, inputs, trusted, compiled=compiled)
+        return self._by_numpy(kind, inputs, trusted, compiled=compiled)
 
     def _by_numpy(
         self, kind: Kind, inputs: Mapping[str, Any], trusted: Container[int], *, compiled: bool
     ) -> Share:
         if not compiled and self._worth_joining(kind):
             try:
-                share = self._together(kind, inputs, compiled=False)
-                self._ready.add(kind)
-                return share
+                return self._together(kind, inputs, compiled=False)
             except CannotBatchError as error:
                 self.alone = str(error)
             except FAILURES:
@@ -264,7 +261,7 @@ class Group:
                 shares.append(case.share(kind, inputs, compiled=compiled, guarded=guarded))
             except FAILURES as error:
                 raise CaseError(member, error) from error
-        return shares[0] if len(shares) == 1 else merged(shares)
+        return shares[0] if len(shares) == 1 else merged(shares, [1] * len(shares))
 
     def _worth_joining(self, kind: Kind) -> bool:
         """Whether the cases are to be run together by numpy."""
@@ -298,7 +295,12 @@ class Group:
                 made = CompiledLanes if compiled else Lanes
                 self._lanes = lanes = made(self._template.graph, self._threads)
                 self._lanes_compiled = compiled
-                self._ready = set()
+                self._ready = {}
             lanes.fill(self.cases)
             self._stale = False
-        return lanes.share(kind, inputs, self._template)
+        if isinstance(lanes, CompiledLanes):
+            return lanes.share(kind, inputs, self._template)
+        run = lanes.ready(kind, self._template)
+        share = run(inputs)
+        self._ready[kind] = run
+        return share

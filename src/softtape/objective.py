@@ -6,6 +6,7 @@ from collections.abc import Container, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from softtape.choice import EngineChoice, Kind, check_engine
 from softtape.coordinates import Coordinates
 from softtape.curvature import direction_key, slope_terms
+from softtape.engines.quiet import ERRORS, IGNORED
 from softtape.engines.threads import threads_to_use
 from softtape.groups import CaseError, Group
 from softtape.singles import Share
@@ -57,6 +59,10 @@ class Layout:
         """Place of each Param in θ: an index for a number, a slice for an array."""
         return {k: s if self.shapes[k] else s.start for k, s in self.slices.items()}
 
+    @cached_property
+    def _reads(self) -> Sequence[tuple[str, int | slice, tuple[int, ...], bool]]:
+        return [(k, p, self.shapes[k], k in self.narrow) for k, p in self.places.items()]
+
     @property
     def size(self) -> int:
         """Length of θ."""
@@ -79,10 +85,11 @@ class Layout:
         if self.coordinates is not None:
             theta = self.coordinates.values(theta)
         values: dict[str, Any] = {}
-        for key, place in self.places.items():
-            part = theta[place]
-            value = part if type(place) is int else part.reshape(self.shapes[key])
-            values[key] = value.astype(np.float32) if key in self.narrow else value
+        for key, place, shape, narrow in self._reads:
+            value = theta[place]
+            if shape:
+                value = value.reshape(shape)
+            values[key] = value.astype(np.float32) if narrow else value
         return values
 
 
@@ -178,7 +185,7 @@ class Objective:
         shares = self._shares("gradient", theta)
         if shares is None:
             return self._seen(theta, np.inf), np.full(theta.shape, np.nan)
-        gradient, places = np.zeros(theta.shape), self.layout.places
+        gradient, places = np.zeros(theta.size), self.layout.places
         for _, share in shares:
             for key, part in share.gradient.items():
                 place = places[key]
@@ -308,7 +315,7 @@ class Objective:
 
     def _seen(self, theta: NDArray[np.float64], value: float) -> float:
         """Return ``value``, and keep the point where it is not finite."""
-        if not -np.inf < value < np.inf and self._may_trace:
+        if not isfinite(value) and self._may_trace:
             self.last_infinite = theta.copy()
         return value
 
@@ -350,12 +357,16 @@ class Objective:
 
     def _evaluated(self, kind: Kind, inputs: Mapping[str, Any]) -> list[tuple[Members, Share]]:
         """Return what each group contributes, each test on the path it takes there."""
-        groups = self._in_order() if self._active is None else self._active
         shares, broken = [], False
-        for group in groups:
-            share = self._share(group, kind, inputs, ())
-            broken = broken or share.holds is not None
-            shares.append((group, share))
+        errors = ERRORS.set(IGNORED)
+        try:
+            for group in self._active or self._in_order():
+                share = self._share(group, kind, inputs, ())
+                shares.append((group, share))
+                if share.holds is not None:
+                    broken = True
+        finally:
+            ERRORS.reset(errors)
         if not broken:
             return shares
         done = self._settled(kind, inputs, dict(shares))

@@ -60,7 +60,10 @@ class Members(Protocol):
         """Hold these tests from now on, in ascending order, instead of those before."""
 
     def share(self, kind: Kind, inputs: Mapping[str, Any], trusted: Container[int], /) -> Share:
-        """Return what they contribute where the Params are ``inputs``."""
+        """Return what they contribute where the Params are ``inputs``.
+
+        numpy's error state is to ignore everything.
+        """
 
 
 class Term:
@@ -273,7 +276,6 @@ class _Plain:
         if kind != "value":
             raise SoftError(f"{self._term.name} has no gradient: {self._term.refusal}")
         try:
-            with np.errstate(all="ignore"):
-                return Share(np.array([self._term.loss(inputs)]))
+            return Share(np.array([self._term.loss(inputs)]))
         except TrialError as error:
             raise CaseError(member, error) from error

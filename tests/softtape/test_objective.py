@@ -170,3 +170,17 @@ def test_a_path_just_taken_is_believed_though_the_engine_rounds_otherwise():
     problem = Objective([Term("t", trace({}), trace)], Layout({"a": ()}))
     assert problem.value(np.array([1.0])) == 1.0  # by the path that was taken: a**2, no error
     assert problem.retraces == 1
+
+
+@pytest.mark.parametrize("count", [1, 20])
+def test_an_evaluation_is_silent_and_leaves_numpys_error_state_as_it_was(count):
+    def made(k):
+        return term(f"t{k}", lambda read: (np.exp(read("a") * 1e3) - k) ** 2, start={"a": 0.1})
+
+    problem = Objective([made(k) for k in range(count)], Layout({"a": ()}), "numpy")
+    with np.errstate(all="raise"):
+        for _ in range(3):
+            assert problem.value(np.array([1.0])) == np.inf
+            assert problem.value_and_gradient(np.array([1.0]))[0] == np.inf
+            assert not np.isfinite(problem.residuals_and_jacobian(np.array([1.0]))[0]).any()
+        assert set(np.geterr().values()) == {"raise"}

@@ -2,22 +2,24 @@
 
 What the function of a small program looks like::
 
-    def run(before, fixed, buffers, guarded):
-        [v1] = before
-        [v2, v3, v10] = fixed
-        [b0, b1, b2] = buffers
-        multiply(v1, v2, b0)
-        sin(b0, b1)
-        subtract(b1, v3, b1)
-        square(b1, b2)
+    def compute(shared, bound, workspace, guarded):
+        [v1] = shared
+        [v2, v3, v10] = bound
+        [b0, b1, b2, b3] = workspace
+        b1[()] = v1
+        multiply(b1, v2, b0)
+        sin(b0, b2)
+        subtract(b2, v3, b2)
+        square(b2, b3)
         cos(b0, b0)
-        multiply(b1, b0, b1)
-        v12 = v10.dot(b1)
+        multiply(b2, b0, b0)
+        v12 = v10.dot(b0)
         v13 = v12 * v8
-        return [b2, v13]
+        return [b3, v13]
 
 Arrays are written into buffers, which are used again as soon as nothing needs their value any
-more; an operation on each element by itself may write over its own operand.
+more; an operation on each element by itself may write over its own operand. A number that meets
+an array is put into one without axes, which numpy takes in half the time.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from typing import Any
 
 import numpy as np
 
-from softtape.graph import Graph, same_value
+from softtape.graph import CONSTANT, Graph, same_value
 from softtape.ops import PRIMITIVES
 from softtape.ops.indexing import Slot
 
@@ -89,6 +91,7 @@ class Writer:
         self._views: dict[int, tuple[Callable[..., Any], int]] = {}
         self._free: dict[Any, list[int]] = {}
         self._owners: dict[int, int] = {}  # node -> the buffer its value is in
+        self._numbers: dict[int, str] = {}  # node -> what the number in an array is called
         owning, ends = self._lives(work, leaving, fresh)
         computed = set(work)
         for number in expected:
@@ -201,6 +204,8 @@ class Writer:
         names = [self.names[a] for a in args]
         if op in _INFIX and out is None:
             return f" {_INFIX[op]} ".join(names)
+        if op == "negative" and out is None:
+            return f"-{names[0]}"
         if op == "matmul" and all(np.ndim(self._shown[a]) == 1 for a in args):
             return f"{names[0]}.dot({names[1]})"
         if op in _REDUCTIONS and isinstance(self._shown[args[0]], np.ndarray):
@@ -212,10 +217,31 @@ class Writer:
         if out is not None:
             # numpy wants it named where a third array might be taken for an operand
             into = f"out={out}" if op in ("maximum", "minimum") else out
+            others = [s for a in args if type(s := self._shown[a]) is not float]
+            double = bool(others) and np.result_type(*others) == np.float64
+            names = [self._operand(a, double) for a in args]
             return self._named(op, getattr(np, op), [*names, into])
         compute = PRIMITIVES[op].compute
         compute = partial(compute, **attrs) if attrs else compute
         return self._named(f"{op}_{number}" if attrs else f"{op}_", compute, names)
+
+    def _operand(self, number: int, double: bool) -> str:
+        """Return what an operand is called beside arrays: of a number, the array it is in.
+
+        A float of Python's stays what it is unless all others are float64: it is as narrow as they.
+        """
+        value = self._shown[number]
+        if not (double if type(value) is float else isinstance(value, np.inexact)):
+            return self.names[number]
+        if number not in self._numbers:
+            if self._nodes[number][0] == CONSTANT:
+                self._numbers[number] = f"c{number}"
+                self.scope[f"c{number}"] = np.array(value)
+            else:
+                self._numbers[number] = f"b{len(self._buffers)}"
+                self._buffers.append(np.array(value))
+                self.lines.append(f"{self._numbers[number]}[()] = {self.names[number]}")
+        return self._numbers[number]
 
     def _named(self, name: str, function: Callable[..., Any], arguments: Sequence[str]) -> str:
         name = name.replace(".", "_")  # of a library's primitive

@@ -64,3 +64,23 @@ def test_chains_of_operations_need_one_buffer():
         return np.sum(x)
 
     assert len(Program(record(chain)).workspace()) == 1
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_numbers_beside_arrays_are_what_numpy_takes_them_for(kind):
+    # 0.1 is another number as float32; what is compared with it tells
+    def program(a, x):
+        y = x * (a * a) + 0.1
+        return np.where(y + a > 0.1, y - x * np.sin(a), np.maximum(x, 0.1) / a)
+
+    with Tape() as tape:
+        given = {"a": kind(0.7), "x": np.array([-0.1, 0.0, 0.1, 0.3], kind)}
+        keys = [tape.input(key, value) for key, value in given.items()]
+        graph = tape.graph([np.sum(np.sin(program(*keys)))])
+    graph = value_and_gradient(graph)
+    made = Program(graph)
+    for a in (0.7, -0.1, 0.1):
+        given["a"] = kind(a)
+        values = replay(graph, given)
+        for output, number in zip(made.run(given), graph.outputs, strict=True):
+            np.testing.assert_array_equal(output, values[number], strict=True)
