@@ -93,7 +93,10 @@ class Fresh(np.ndarray):
         self, function: Callable[..., Any], types: Any, args: Any, keywords: Any
     ) -> Any:
         """Compute as numpy does; where it returns a view as a plain array, keep account of it."""
-        return linked(super().__array_function__(function, types, args, keywords), self)
+        made = linked(super().__array_function__(function, types, args, keywords), self)
+        given = any(made is x for x in (*args, *keywords.values()))  # out=DATA
+        new = type(made) is np.ndarray and made.base is None and not given
+        return _fresh(made) if new else made
 
     @property
     def flat(self) -> Any:
@@ -137,10 +140,6 @@ class Fresh(np.ndarray):
     def put(self, indices: Any, values: Any, mode: Any = "raise") -> None:
         """See np.put."""
         _PUT(self, indices, values, mode)
-
-    def __reduce__(self) -> Any:
-        """Pickle as numpy's own array."""
-        return self.view(np.ndarray).__reduce__()
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         """Pickle as numpy's own array."""
@@ -194,7 +193,8 @@ def linked(made: Any, source: Fresh) -> Any:
     source
         The array it was made from.
     """
-    if type(made) is Fresh and made is not source and not hasattr(made, "_family"):
+    known = made is source or hasattr(made, "_family")
+    if type(made) is Fresh and not known and np.may_share_memory(made, source):
         made = bare(made)
     if type(made) is not np.ndarray or not np.may_share_memory(made, source):
         return made
@@ -475,10 +475,6 @@ class Mosaic(Fresh):
     def __deepcopy__(self, memo: Any) -> Any:
         """Return a copy."""
         return self.copy()
-
-    def __reduce__(self) -> Any:
-        """Pickle, if it is plain."""
-        return self._softtape_current().__reduce_ex__(2)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         """Pickle, if it is plain."""

@@ -31,6 +31,8 @@ from softtape.traced import Traced
 
 __all__ = ["FOLLOWED", "following"]
 
+__tracebackhide__ = True  # pytest shows the user's line instead
+
 
 def _log(x: Any, base: Any = math.e) -> Any:
     return np.log(x) if base == math.e else np.log(x) / np.log(base)
@@ -83,6 +85,16 @@ _MATH: dict[str, Callable[..., Any]] = {
 }
 _OF_ITEMS = frozenset({"fsum", "prod", "dist", "sumprod"})
 """Functions of :mod:`math` whose arguments may be iterators."""
+
+_DOMAINS: dict[str, Callable[[Any], Any]] = {
+    **dict.fromkeys(("log", "log2", "log10"), lambda x: x > 0),
+    **dict.fromkeys(("sqrt", "pow"), lambda x: x >= 0),
+    **dict.fromkeys(("asin", "acos"), lambda x: np.abs(x) <= 1),
+    "log1p": lambda x: x > -1,
+    "acosh": lambda x: x >= 1,
+    "atanh": lambda x: np.abs(x) < 1,
+}
+"""Where functions of :mod:`math` do not raise: a program may catch what they raise elsewhere."""
 
 
 def _of_complex(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -214,6 +226,26 @@ def _looking(original: Callable[..., Any], follow: Callable[..., Any]) -> Callab
         return original(*args, **keywords)
 
     return function
+
+
+@functools.cache
+def _raising(original: Callable[..., Any], follow: Callable[..., Any]) -> Callable[..., Any]:
+    """Do as :func:`_looking` does, and raise where math does, under guard."""
+    inside = _DOMAINS.get(original.__name__)
+
+    def raise_as_math(args: tuple[Any, ...]) -> None:
+        original(*(x._value if type(x) is Traced else x for x in args))
+
+    def checked(*args: Any, **keywords: Any) -> Any:
+        if inside is not None and not inside(args[0]):
+            raise_as_math(args)
+        made = follow(*args, **keywords)
+        value = made._value if type(made) is Traced else None
+        if isinstance(value, float) and not abs(value) < math.inf and not np.abs(made) < math.inf:
+            raise_as_math(args)
+        return made
+
+    return _looking(original, checked)
 
 
 @functools.cache
@@ -497,7 +529,7 @@ def _replacements() -> Iterator[tuple[Any, str, Any, Any]]:
     for name, follow in _MATH.items():
         original = getattr(math, name, None)
         if original is not None:
-            looking = _looking_inside if name in _OF_ITEMS else _looking
+            looking = _looking_inside if name in _OF_ITEMS else _raising
             yield math, name, original, looking(original, follow)
     for name, follow in _CMATH.items():
         original = getattr(cmath, name)

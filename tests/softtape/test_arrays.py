@@ -585,7 +585,20 @@ def masked_results(p):
     return r.sum()
 
 
+def copies_by_numpy_functions(p):
+    u = np.linspace(0.5, 1.5, 3)
+    total = np.zeros_like(u)
+    for function in (np.zeros_like, np.copy, np.cumsum, np.sort, np.median, np.mean, np.abs):
+        made = np.atleast_1d(function(u))
+        made[:1] += p[0] * p[1]
+        total[:] += made * p
+    stacked = np.where(u > 1, u, np.roll(u, 1))
+    stacked[1] *= p[2]
+    return np.sum(total**2) + np.sum(stacked * np.arange(3))
+
+
 PROGRAMS = [
+    copies_by_numpy_functions,
     slices_and_masks,
     views_of_a_made_array,
     elements_and_rows_of_a_traced_matrix,
@@ -893,6 +906,14 @@ def test_arrays_of_the_caller_are_never_touched():
         grad(program)(1.0)
     with pytest.raises(TraceError, match="what the program was given"):
         grad(lambda p: np.sum(p.__imul__(2.0)))(given)
+
+    def program_with_out(t):
+        np.sum(np.ones((2, 3)), axis=0, out=given)[0] = t
+        return given.sum()
+
+    with pytest.raises(TraceError, match=r"plain array"):
+        grad(program_with_out)(1.0)
+    given[:] = 1.0
     assert given.tolist() == [1.0, 1.0, 1.0]
 
 

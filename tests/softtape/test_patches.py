@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from softtape import Param, TraceError, value_and_grad
+from softtape import Param, TraceError, grad, value_and_grad
 from softtape.engines import Program
 from softtape.patches import following
 from softtape.tape import Tape, Traced
@@ -90,6 +90,29 @@ def test_programs_as_people_write_them(program):
     assert value == pytest.approx(float(program(x)), rel=1e-14)
     numeric = (float(program(x + 1e-6)) - float(program(x - 1e-6))) / 2e-6
     assert slope == pytest.approx(numeric, rel=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        *((name, (-2.0,)) for name in ("sqrt", "log", "log2", "acosh", "log1p")),
+        *((name, (1.5,)) for name in ("asin", "acos", "atanh")),
+        *(("log", (0.0,)), ("pow", (-1.0, 0.5)), ("exp", (800.0,)), ("fmod", (1.0, 0.0))),
+    ],
+)
+def test_where_math_raises_so_does_what_follows_it(name, arguments):
+    with pytest.raises((ValueError, OverflowError)) as plain:
+        getattr(math, name)(*arguments)
+    numbers = tuple(range(len(arguments)))
+    with np.errstate(all="ignore"), pytest.raises(plain.type) as followed:
+        grad(lambda *x: getattr(math, name)(*x), numbers)(*arguments)
+    assert str(followed.value) == str(plain.value)
+
+
+def test_what_math_makes_of_nan_and_infinity_is_no_error():
+    assert math.isnan(grad(lambda t: math.sqrt(t))(math.nan))
+    assert grad(lambda t: math.exp(t) + math.pow(2.0, t))(-math.inf) == 0.0
+    assert grad(lambda t: math.pow(t, 3))(-2.0) == 12.0
 
 
 def test_params_are_followed_too():

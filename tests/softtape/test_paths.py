@@ -1,11 +1,13 @@
 """Programs whose path depends on their values: each evaluation is that of the path taken."""
 
+import math
 from inspect import signature
 
 import numpy as np
 import pytest
 
 from softtape.objective import Layout, Objective, Term
+from softtape.patches import following
 from softtape.tape import Tape
 
 LAYOUT = Layout({"a": (), "b": (), "v": (4,)})
@@ -55,7 +57,16 @@ def by_steps(a, b, x):
     return total
 
 
-PROGRAMS = [by_if, by_while, by_max, by_sorting, by_newton, by_mask, by_largest, by_steps]
+def by_domain(a, b, x):
+    try:
+        return (math.log(a - x) * math.asin(b) - math.log1p(max(0.0, a))) ** 2
+    except ValueError:
+        return (a * x - b) ** 2
+
+
+PROGRAMS = [
+    *(by_if, by_while, by_max, by_sorting, by_newton, by_mask, by_largest, by_steps, by_domain)
+]
 
 
 def make(program, x, traces=None):
@@ -64,7 +75,7 @@ def make(program, x, traces=None):
     def trace(values):
         if traces is not None:
             traces.append(values)
-        with Tape() as tape, np.errstate(all="ignore"):
+        with following(), Tape() as tape, np.errstate(all="ignore"):
             keys = [key for key in signature(program).parameters if key in LAYOUT.shapes]
             read = {key: tape.input(key, values[key]) for key in keys}
             return tape.graph([program(**read, x=x)])
