@@ -277,7 +277,7 @@ class Group:
 
     @cached_property
     def _can_compile(self) -> bool:
-        return can_compile(self._template.graph)
+        return bool(self._template.asked(can_compile))
 
     def _compiled(self, kind: Kind) -> bool:
         """Whether numba, which can run it, is to do so this time."""

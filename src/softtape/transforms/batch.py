@@ -263,7 +263,7 @@ def stacked_constants(cases: Sequence[Sequence[Any]]) -> list[Any | None]:
     """
     columns: list[Any | None] = []
     for column in zip(*cases, strict=True):
-        if len({*map(id, column)}) == 1:
+        if column[0] is column[-1] and len({*map(id, column)}) == 1:
             columns.append(None)
             continue
         values = repeatable(np.array(column))

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from softtape.columns import IS_INPUT, NONE, Recording
+from softtape.columns import IS_INPUT, NONE, NUMBERS, Recording
 from softtape.graph import CONSTANT, Graph, Node, shape_of
 from softtape.ops import BY_CODE, Kind
 from softtape.ops.complex import is_complex
@@ -43,6 +43,8 @@ class Needs(enum.Enum):
 
     def met_by_all(self, constants: Sequence[Any]) -> bool:
         """Tell whether all of several constants are so; numbers are looked at together."""
+        if NUMBERS.keys() >= set(map(type, constants)):  # as most often
+            return self.met_by(constants)
         numbers = [c for c in constants if not isinstance(c, np.ndarray)]
         arrays = [c for c in constants if isinstance(c, np.ndarray)]
         return self.met_by(numbers) and all(map(self.met_by, arrays))

@@ -8,7 +8,7 @@ does not depend on constants (the pruned graph, its signature, its residuals) be
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import cached_property
 from itertools import compress
 from typing import Any
@@ -101,6 +101,7 @@ class Template:
         self.path = signature(self.graph)
         kept = keep[before.constant_numbers]
         self.programs: dict[Hashable, Any] = {}
+        self._answers: dict[Callable[[Graph], Any], Any] = {}
         self._kept: list[bool] | None = None if kept.all() else kept.tolist()
 
     @cached_property
@@ -112,6 +113,12 @@ class Template:
     def searched(self) -> bool:
         """Whether it is known which residuals it shows, if any."""
         return "form" in self.__dict__
+
+    def asked(self, question: Callable[[Graph], Any]) -> Any:
+        """Return what ``question`` says of the graph: asked once for all of this structure."""
+        if question not in self._answers:
+            self._answers[question] = question(self.graph)
+        return self._answers[question]
 
     def constants_of(self, graph: Graph) -> tuple[Any, ...]:
         """Return the constants that ``graph``, a recording of this structure, brings along."""
