@@ -98,6 +98,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             options = known[key]
             if options is not None:
                 run.options[item.nodeid] = _decided(options, item.nodeid, run.settings)
+    if run.options and not config.pluginmanager.has_plugin("soft-brief"):
+        from pytest_soft.brief import Brief
+
+        config.pluginmanager.register(Brief(config, run), "soft-brief")
     if others and not config.pluginmanager.has_plugin("soft-catching"):
         from pytest_soft.catching import Catching
 

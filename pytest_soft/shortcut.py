@@ -17,7 +17,7 @@ import pytest
 
 from pytest_soft.collect import called_by_others, measuring
 
-__all__ = ["Shortcut", "forget_instance"]
+__all__ = ["ACTED_ON", "CURRENT", "Shortcut", "direct_arguments", "forget_instance"]
 
 __tracebackhide__ = True  # messages and tracebacks shall end in the user's own code
 
@@ -33,12 +33,16 @@ _HARMLESS = (  # to a plain function that passes
     *("_pytest.", "pytest_soft.", "xdist.", "_hypothesis_pytestplugin"),
     *("anyio.", "pytest_asyncio.", "pytest_cov.", "pytest_html.", "pytest_rerunfailures"),
 )
-_ACTED_ON = ("skip", "skipif", "xfail", "hypothesis")  # marks; those of others need a hook above
+ACTED_ON = frozenset(["skip", "skipif", "xfail", "hypothesis"])
+"""Marks by which pytest treats a test otherwise; those of others need a hook."""
+
 # where fixtures of pytest itself are defined that need no hook: the others live on reports and
 # captures. (A direct parameter is wrapped in a fixture, too, and so is setup_module.)
 _SELF_SUFFICIENT = ("_pytest.python", "_pytest.fixtures", "_pytest.monkeypatch")
 
-_CURRENT = "PYTEST_CURRENT_TEST"  # which programs look for, as pytest documents it
+CURRENT = "PYTEST_CURRENT_TEST"
+"""The variable that programs look for, as pytest documents it."""
+
 _ENDS = (Exception, pytest.fail.Exception, pytest.skip.Exception)  # how a test can end
 
 
@@ -128,7 +132,7 @@ class Shortcut:
         if (
             self._closed
             or called_by_others(item.obj)
-            or any(mark.name in _ACTED_ON for mark in marks)
+            or any(mark.name in ACTED_ON for mark in marks)
         ):
             return _PROTOCOL
         fixtures = item._fixtureinfo.name2fixturedefs
@@ -136,12 +140,9 @@ class Shortcut:
         for modules in makers.values():
             if any(m.startswith("_pytest.") and m not in _SELF_SUFFICIENT for m in modules):
                 return _PROTOCOL
-        given = item.callspec.params if hasattr(item, "callspec") else {}
-        # an indirect parameter is what a fixture is called with, not what it returns; a direct
-        # one is wrapped in a fixture of pytest's own
-        direct = [n for n in given if n not in makers or makers[n][-1] == "_pytest.python"]
+        direct = direct_arguments(item)
         set_up = item.cls is not None or not set(item.fixturenames) <= set(direct)
-        return _Way(protocol=False, set_up=set_up, direct=tuple(direct))
+        return _Way(protocol=False, set_up=set_up, direct=direct)
 
 
 def _with_fixtures(
@@ -156,7 +157,7 @@ def _with_fixtures(
         item._initrequest()
     item.funcargs.update(direct)
     passed = False
-    os.environ[_CURRENT] = f"{item.nodeid} (call)".replace("\x00", "(null)")
+    os.environ[CURRENT] = f"{item.nodeid} (call)".replace("\x00", "(null)")
     try:
         state.setup(item)
         wanted = item._fixtureinfo.argnames
@@ -168,7 +169,7 @@ def _with_fixtures(
         finally:
             item._request = False
             item.funcargs = None
-            os.environ.pop(_CURRENT, None)
+            os.environ.pop(CURRENT, None)
     return passed
 
 
@@ -182,6 +183,22 @@ def forget_instance(item: pytest.Function) -> None:
             vars(item).pop(kept, None)
 
 
+def direct_arguments(item: pytest.Function) -> tuple[str, ...]:
+    """Return the names of the parameters that are arguments of the test themselves.
+
+    An indirect parameter is what a fixture is called with, not what it returns; a direct one is
+    wrapped in a fixture of pytest's own.
+    """
+    if not hasattr(item, "callspec"):
+        return ()
+    fixtures = item._fixtureinfo.name2fixturedefs
+    return tuple(
+        name
+        for name in item.callspec.params
+        if name not in fixtures or fixtures[name][-1].func.__module__ == "_pytest.python"
+    )
+
+
 def _may_not_pass(item: pytest.Function) -> bool:
     """Whether a mark of its own, or of its case, makes pytest treat it otherwise."""
-    return any(mark.name in _ACTED_ON for mark in item.own_markers)
+    return any(mark.name in ACTED_ON for mark in item.own_markers)
