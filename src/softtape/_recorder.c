@@ -45,7 +45,7 @@ typedef struct {
     Py_ssize_t index;
 } Value;
 
-enum { REVISION = 4 }; /* of what softtape.native asks for: one more whenever this file changes */
+enum { REVISION = 5 }; /* of what softtape.native asks for: one more whenever this file changes */
 enum { NONE = -1 };    /* in place of an operand, as in softtape.columns */
 enum { ADD, SUB, MUL, TRUEDIV, POW, MOD, FLOORDIV, MATMUL, AND, OR, XOR, LT, LE, EQ, NE, GT, GE,
        NEG, POS, ABS, INVERT, OPERATORS };
@@ -333,6 +333,8 @@ static PyObject *binary(PyObject *left, PyObject *right, int which)
     }
     else if ((kind = PyDict_GetItemWithError(numbers, (PyObject *)Py_TYPE(other))) == NULL)
         return PyErr_Occurred() ? NULL : left_to_python(function, (PyObject *)self, other);
+    if (Py_TYPE(self->value) == &PyBool_Type && Py_TYPE(operand) == &PyBool_Type && which <= MUL)
+        return left_to_python(function, (PyObject *)self, other); /* Python counts truths */
 
     PyObject *value = reflected ? computed(which, operand, self->value)
                                 : computed(which, self->value, operand);
@@ -368,7 +370,7 @@ static PyObject *signed_value(PyObject *self, int which)
 {
     Operator *operator = &operators[which];
     Tape *tape = Py_TYPE(self) == traced ? plain_tape((Value *)self) : NULL;
-    if (tape == NULL)
+    if (tape == NULL || (Py_TYPE(((Value *)self)->value) == &PyBool_Type && which != INVERT))
         return left_to_python(operator->forward, self, NULL);
     return unary((Value *)self, tape, operator->code, operator->compute);
 }

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 __all__ = ["Growing", "Value", "new_rows", "recorder", "rows_tuple"]
 
-_REVISION = 4  # of the source: a checkout may have a compiled file of an older one beside it
+_REVISION = 5  # of the source: a checkout may have a compiled file of an older one beside it
 
 recorder: Any
 try:

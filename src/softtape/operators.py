@@ -55,7 +55,7 @@ _COMPARE = {
 # in it, which takes half the time of a call.
 _OPERATOR = """
 def {name}(self, other):
-    tape = self._tape
+    tape = self._tape{counting}
     number = tape.count
     if type(other) is Traced and other._tape is tape:
         made = Traced()
@@ -83,7 +83,7 @@ def {name}(self, other):
 """
 _REFLECTED = """
 def {name}(self, other):
-    tape = self._tape
+    tape = self._tape{counting}
     kind = {float} if type(other) is float else NUMBERS.get(type(other))
     if kind is None:
         if foreign(other, None):
@@ -102,6 +102,11 @@ def {name}(self, other):
         tape.locate(made)
     return made
 """
+# Python's truths are numbers, as in (x > 0) - (x < 0); numpy joins theirs by «or», or refuses.
+_COUNTING = """
+    if type(self._value) is bool and type(getattr(other, "_value", other)) is bool:
+        self = self * 1"""
+_COUNTED = frozenset({"add", "sub", "mul"})
 
 
 def give_operators(traced: Any) -> None:
@@ -135,7 +140,14 @@ def python_operators(traced: type) -> dict[str, Callable[..., Any]]:
 
 
 def _unary(primitive: Primitive) -> Callable[[Any], Any]:
-    return lambda self: self._applied(primitive)
+    if primitive.name == "invert":  # of a truth, meant as «not»
+        return lambda self: self._applied(primitive)
+
+    def method(self: Any) -> Any:
+        truth = type(getattr(self, "_value", None)) is bool  # counted, as above
+        return (self * 1 if truth else self)._applied(primitive)
+
+    return method
 
 
 def _method(
@@ -143,7 +155,9 @@ def _method(
 ) -> Callable[..., Any]:
     primitive, sign = PRIMITIVES[entry[0]], entry[1]
     expression = f"{{}} {sign} {{}}" if sign else "compute({}, {})"
+    counting = _COUNTING if name.strip("_").removeprefix("r") in _COUNTED else ""
     source = text.format(
+        counting=counting,
         both=expression.format("self._value", "other._value"),
         left=expression.format("self._value", "other"),
         right=expression.format("other", "self._value"),

@@ -153,6 +153,25 @@ def test_truth_operators(v: Any) -> None:
     np.testing.assert_array_equal(value(both), [False, True, False])
 
 
+@pytest.mark.parametrize(
+    "program",
+    [
+        lambda a, b: (a > 1) - (a < 1),
+        lambda a, b: (a > 1) + (b > 1) + (a > b),
+        lambda a, b: (a > 1) * (b > 1) + (a > b),
+        lambda a, b: (True + (a > 1)) * (True - (b > 1)),
+        lambda a, b: -(a > 1) + abs(a > 1) - +(b > 1),
+    ],
+)
+def test_truths_of_python_numbers_are_counted_as_python_does(program: Operation) -> None:
+    with Tape() as tape:
+        made = program(tape.input("a", 1.5), tape.input("b", 0.5))
+        assert made._value == program(1.5, 0.5)
+        graph = simplify(tape.graph([made]))
+    for a, b in [(1.5, 0.5), (0.5, 1.5), (2.0, 1.5), (0.1, 0.1)]:
+        assert Program(graph).run({"a": np.float64(a), "b": np.float64(b)}) == [program(a, b)]
+
+
 def test_comparison_with_what_is_no_number(t: Any) -> None:
     assert (t == None) is False  # noqa: E711 -- what an old program may write
     assert (t == "1.5") is False
