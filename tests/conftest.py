@@ -4,6 +4,8 @@ The imports are here because pytester purges the modules that a run inside a run
 numpy cannot be loaded twice in one process.
 """
 
+import os
+import sys
 from collections.abc import Iterator
 
 import numpy as np
@@ -38,6 +40,9 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     """
     if hasattr(config, "workerinput"):
         return  # a worker has no workers
+    # or the workers, and each of some two hundred runs in a process of its own, compile all anew
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
     whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS
     if whole and getattr(config.option, "numprocesses", 0) is None:
         config.option.numprocesses = "auto"

@@ -72,11 +72,31 @@ def named(operands: Sequence[Array]) -> dict[str, Array]:
     return {f"x{i}": x for i, x in enumerate(operands)}
 
 
+def program(graph: Graph) -> Callable[[Sequence[Array]], list[Array]]:
+    """Compile a graph once, to run on many operands."""
+    compiled = Program(graph)
+
+    def run(operands: Sequence[Array]) -> list[Array]:
+        with np.errstate(all="ignore"):
+            made = compiled.run(named(operands))
+        assert made is not None
+        return made
+
+    return run
+
+
 def run(graph: Graph, operands: Sequence[Array]) -> list[Array]:
+    return program(graph)(operands)
+
+
+@functools.lru_cache(maxsize=4)  # of the tests of one row, which follow one another
+def weighted(call: Call, seed: int) -> tuple[Array, Graph, list[Array]]:
+    """Return weights of what a call gives, their sum with it, and by numpy its value and slopes."""
     with np.errstate(all="ignore"):
-        made = Program(graph).run(named(operands))
-    assert made is not None
-    return made
+        shape = np.shape(call.function(*call.operands))
+        weights = np.random.default_rng(seed).uniform(-1, 1, shape)
+        total = record(weighted_sum(call.function, weights), call.operands)
+    return weights, total, run(value_and_gradient(total), call.operands)
 
 
 def changed(operands: Sequence[Array], i: int, at: int, step: complex) -> list[Array]:
@@ -140,7 +160,8 @@ def check_value(call: Call, _: int) -> None:
     with np.errstate(all="ignore"):
         wanted = call.function(*call.operands)
         graph = record(call.function, call.operands)
-    (got,) = run(graph, call.operands)
+    again = program(graph)
+    (got,) = again(call.operands)
     assert np.shape(got) == np.shape(wanted)
     assert np.asarray(got).dtype == np.asarray(wanted).dtype
     np.testing.assert_allclose(got, wanted, rtol=1e-12, atol=1e-14)
@@ -148,7 +169,7 @@ def check_value(call: Call, _: int) -> None:
     moved = [x * 1.003 for x in call.operands]
     with np.errstate(all="ignore"):
         wanted = call.function(*moved)
-    np.testing.assert_allclose(run(graph, moved)[0], wanted, rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(again(moved)[0], wanted, rtol=1e-12, atol=1e-14)
 
 
 @each_row
@@ -163,26 +184,18 @@ def check_first_derivatives(call: Call, seed: int) -> None:
 def check_gradient(call: Call, seed: int) -> list[Array]:
     """Return the Jacobians by quotients that the gradient was compared with."""
     rtol = 1e-10 if call.analytic else 1e-7
-    n = len(call.operands)
     with np.errstate(all="ignore"):
-        y = call.function(*call.operands)
-        wanted = [numeric_jacobian(call, i) for i in range(n)]
-        weights = np.random.default_rng(seed).uniform(-1, 1, np.shape(y))
-        total = record(weighted_sum(call.function, weights), call.operands)
-    _, *gradients = run(value_and_gradient(total), call.operands)
+        wanted = [numeric_jacobian(call, i) for i in range(len(call.operands))]
+    weights, _, (_, *gradients) = weighted(call, seed)
     for x, gradient, block in zip(call.operands, gradients, wanted, strict=True):
         assert np.shape(gradient) == np.shape(x)
         assert_close(np.ravel(gradient), np.ravel(weights) @ block, rtol)
-
     return wanted
 
 
 def check_what_is_not_read(call: Call, seed: int) -> None:
+    _, total, _ = weighted(call, seed)
     with np.errstate(all="ignore"):
-        weights = np.random.default_rng(seed).uniform(
-            -1, 1, np.shape(call.function(*call.operands))
-        )
-        total = record(weighted_sum(call.function, weights), call.operands)
         values, kept = (replay(total, named(call.operands)) for _ in range(2))
         for number, read in enumerate(read_by_sweep(total)):
             if not read and getattr(kept[number], "dtype", np.dtype(int)).kind in "fc":
@@ -241,9 +254,11 @@ def check_second_derivatives(call: Call, seed: int) -> None:
     )
     _, *got = run(value_and_gradient(slope), call.operands)
 
+    gradient = program(first)
+
     def gradient_at(h: float) -> Array:
         moved = [x + h * v for x, v in zip(call.operands, directions, strict=True)]
-        return np.concatenate([np.ravel(g) for g in run(first, moved)[1:]])
+        return np.concatenate([np.ravel(g) for g in gradient(moved)[1:]])
 
     assert_close(np.concatenate([np.ravel(g) for g in got]), richardson(gradient_at), 1e-6)
 
@@ -267,12 +282,7 @@ def shares(program: Single, operands: Sequence[Array]) -> list[list[Any]]:
 
 
 def check_engines(call: Call, seed: int) -> None:
-    with np.errstate(all="ignore"):
-        weights = np.random.default_rng(seed).uniform(
-            -1, 1, np.shape(call.function(*call.operands))
-        )
-        total = record(weighted_sum(call.function, weights), call.operands)
-    wanted = run(value_and_gradient(total), call.operands)  # by numpy
+    _, total, wanted = weighted(call, seed)
     made = shares(make_single(total), call.operands)  # by Python's floats, where all is numbers
     if fast.available() and can_compile(total):
         made += shares(make_single(total, compiled=True), call.operands)
