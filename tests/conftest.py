@@ -4,6 +4,7 @@ The imports are here because pytester purges the modules that a run inside a run
 numpy cannot be loaded twice in one process.
 """
 
+import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -48,6 +49,11 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
         config.option.numprocesses = "auto"
         if config.option.dist == "no":
             config.option.dist = "worksteal"  # the last long test shall not wait behind others
+
+
+def pytest_collection_finish() -> None:
+    """Leave what is there for good out of all garbage collections of the tests to come."""
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -1,13 +1,10 @@
 """Data against program: shown where a test tells which is which, and only there."""
 
 import json
-from pathlib import Path
 
-import jsonschema
 import numpy as np
 import pytest
-
-SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "report.schema.json").read_text())
+from report_schema import validate
 
 PROGRAM = """
     import numpy as np
@@ -31,7 +28,7 @@ def drawn(project, test):
     result = project.fit("--soft-html=r.html", "--soft-json=r.json")
     assert result.ret == 0
     report = json.loads((project.path / "r.json").read_text(encoding="utf-8"))
-    jsonschema.validate(report, SCHEMA)
+    validate(report)
     return report["fit"]["against"]
 
 

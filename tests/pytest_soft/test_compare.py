@@ -2,10 +2,9 @@
 
 import json
 import re
-from pathlib import Path
 
-import jsonschema
 import pytest
+from report_schema import validate
 
 from pytest_soft.compare import compare
 from pytest_soft.report.comparison import comparison_lines
@@ -13,8 +12,6 @@ from pytest_soft.report.data import run_data
 from pytest_soft.report.markdown import markdown
 from pytest_soft.summary import FitSummary, ParamChange
 from pytest_soft.verdict import TestLoss, judge
-
-SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "report.schema.json").read_text())
 
 
 def run(losses, params=None, errors=None):
@@ -143,7 +140,7 @@ def test_a_check_compared_with_the_fit_before(sine, monkeypatch):
         since = result.outlines[result.outlines.index("since    fit.json") :]
         assert all(len(line) <= 80 for line in since if "::" not in line)
         now = json.loads((sine.path / "now.json").read_text(encoding="utf-8"))
-        jsonschema.validate(now, SCHEMA)
+        validate(now)
         (param,) = now["comparison"]["params"]
         assert (param["before"], param["after"]) == (before["params"][0]["value"], 1.6)
         assert held(sine) == now["comparison"]

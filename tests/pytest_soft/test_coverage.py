@@ -1,18 +1,15 @@
 """Which tests reach which Params, and what a limit would take."""
 
 import json
-from pathlib import Path
 
-import jsonschema
 import numpy as np
 import pytest
+from report_schema import validate
 
 from pytest_soft.coverage import Blame, Coverage, ParamCoverage
 from pytest_soft.limits import above_limits
 from pytest_soft.report.covered import blame_lines, coverage_lines
 from pytest_soft.verdict import TestLoss
-
-SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "report.schema.json").read_text())
 
 PROGRAM = """
     import numpy as np
@@ -50,7 +47,7 @@ PROGRAM = """
 def measured(project, *options):
     result = project.check("--soft-coverage", "--soft-json=r.json", *options)
     data = json.loads((project.path / "r.json").read_text(encoding="utf-8"))
-    jsonschema.validate(data, SCHEMA)
+    validate(data)
     return result, data, {param["name"]: param for param in data["coverage"]["params"]}
 
 

@@ -2,14 +2,11 @@
 
 import json
 import re
-from pathlib import Path
 from xml.etree import ElementTree
 
-import jsonschema
 import pytest
 from junitparser import JUnitXml
-
-SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "report.schema.json").read_text())
+from report_schema import validate
 
 PROGRAM = """
     from pytest_soft import Param, soft_test
@@ -77,7 +74,7 @@ def write(project, own=None, target=2.0, tolerance=10.0):
 def reports(project):
     """Return what the JSON file, the JUnit file and the step summary say of the verdict."""
     data = json.loads((project.path / "r.json").read_text(encoding="utf-8"))
-    jsonschema.validate(data, SCHEMA)
+    validate(data)
     suites = JUnitXml.fromfile(str(project.path / "r.xml"))
     (verdict,) = [case for suite in suites for case in suite if case.classname == "pytest-soft"]
     summary = (project.path / "summary.md").read_text(encoding="utf-8")
