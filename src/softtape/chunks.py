@@ -35,10 +35,11 @@ __all__ = ["Lanes", "derived", "merged"]
 Floats: TypeAlias = NDArray[np.float64]
 
 # Most lanes of a chunk: a buffer of float64 takes 64 KB, so that a dozen stay in cache. Sums are
-# formed chunk by chunk, so that their bits do not depend on the number of threads.
+# formed chunk by chunk, so that their bits do not depend on the number of threads; from 10,000
+# elements on, OpenBLAS would share out each sum among threads of its own.
 _CHUNK = 8192
 _LEFT_OUT: Floats = np.zeros(0)  # the losses, where their total is all that is asked for
-_WORTH_A_THREAD = 12  # steps over a chunk, of some microseconds each: waking a thread costs 50
+_WORTH_A_THREAD = 100_000  # elements to go through, in some 50 µs: waking a thread takes as long
 _MOST_PROGRAMS = 16  # of one structure: for several numbers of cases, and of what they differ in
 _MOST_KEPT = 1 << 28  # bytes that chunks may keep of what follows from their cases alone
 
@@ -218,7 +219,7 @@ class _Compiled:
         if len(chunks) == 1:
             return self._run(shared, chunks[0], 0)
         counts = [len(chunk.weights) for chunk in chunks]
-        useful = len(chunks) * self._program.steps // _WORTH_A_THREAD
+        useful = len(chunks) * self._program.work // _WORTH_A_THREAD
         if self._threads <= 1 or useful <= 1:
             return merged([self._run(shared, chunk, 0) for chunk in chunks], counts)
         shares: list[Any] = [None] * len(chunks)

@@ -1,5 +1,9 @@
 """Chunks of cases on threads: the same bits whatever their number."""
 
+import os
+import subprocess
+import sys
+import textwrap
 from threading import Event
 
 import numpy as np
@@ -129,14 +133,57 @@ def test_what_was_compiled_serves_every_suite_of_the_structure():
 
 
 def test_threads_that_have_not_begun_are_not_waited_for():
+    in_threads(3, 3, lambda thread, task: None)
     gate, done = Event(), []
+    busy = [threads._Part(gate.wait) for _ in range(threads._helpers._count)]
     try:
-        busy = [threads._pool().submit(gate.wait) for _ in range(threads._pool()._max_workers)]
+        threads._helpers.ask(busy)
         in_threads(3, 5, lambda thread, task: done.append((thread, task)))
         assert done == [(0, task) for task in range(5)]
     finally:
         gate.set()
-    assert all(future.result() for future in busy)
+        for part in busy:
+            part.end()
+
+
+def test_what_another_thread_raises_is_raised_when_all_have_ended():
+    raising, ended = Event(), []
+
+    def run(thread, task):
+        if thread:
+            raising.set()
+            raise KeyError(task)
+        assert raising.wait(60.0)
+        ended.append(task)
+
+    with pytest.raises(KeyError, match="3"):
+        in_threads(2, 4, run)
+    assert ended  # what this thread had in hand; all else if the other was slow to end
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_the_child_of_a_fork_has_threads_of_its_own():
+    script = """
+        import os
+        import os
+        from threading import Event
+        from softtape.engines.threads import in_threads
+
+        def used():
+            both = [Event(), Event()]
+            def run(thread, task):
+                both[thread].set()
+                assert both[1 - thread].wait(60.0)
+            in_threads(2, 2, run)
+
+        used()
+        child = os.fork()
+        used()
+        if child:
+            assert os.waitpid(child, 0)[1] == 0
+    """
+    command = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(script)]
+    subprocess.run(command, check=True, timeout=120)
 
 
 @pytest.mark.parametrize(("given", "wanted"), [("3", 3), ("2,1", 2), ("1", 1)])

@@ -9,11 +9,19 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from softtape.engines.source import Writer
-from softtape.graph import CONSTANT, INPUT, Graph
+from softtape.graph import CONSTANT, INPUT, Graph, Node
 from softtape.ops import PRIMITIVES
 from softtape.transforms.replay import replay
 
 __all__ = ["Program", "Workspace"]
+
+_CHEAP = {
+    "add", "subtract", "multiply", "divide", "square", "sqrt", "negative", "absolute", "sign",
+    "maximum", "minimum", "greater", "greater_equal", "less", "less_equal", "equal", "not_equal",
+    "logical_and", "logical_or", "logical_not", "where", "sum", "max", "min",
+    "reshape", "transpose", "broadcast_to", "getitem", "stack", "concatenate",
+}  # fmt: skip
+_FUNCTION = 16  # additions take as long as a sine
 
 Workspace: TypeAlias = list[Any]
 
@@ -43,8 +51,8 @@ class Program:
         depend on a chunk are overwritten when the next one is computed.
     workspace
         Returns the buffers one thread needs, whatever the number of chunks.
-    steps
-        How many operations `compute` consists of.
+    work
+        About how much `compute` does, in elements that an addition goes through.
     """
 
     before: Callable[[Mapping[str, Any]], list[Any]]
@@ -63,7 +71,7 @@ class Program:
         # where there are no chunks, nothing is shared between them: all is one function
         shared = [k for k in moving if cases and not cased[k]]
         mine = [k for k in moving if cased[k] or not cases]
-        self.steps = len(mine)
+        self.work = sum(_work(graph.nodes[k], shown[k], shown) for k in mine)
         self._static = [self._step(graph, k) for k in work if cased[k] and not moves[k]]
         used = {a for k in mine for a in graph.nodes[k][1]} | set(graph.outputs)
         self._kept = sorted(k for k in used if cased[k] and not moves[k])
@@ -131,6 +139,12 @@ class Program:
             Whether to ask the guards at all.
         """
         return self.compute(self.before(inputs), [], self._mine, guarded)
+
+
+def _work(node: Node, value: Any, shown: Sequence[Any]) -> int:
+    op, args, _ = node
+    largest: int = max(getattr(v, "size", 1) for v in (value, *[shown[a] for a in args]))
+    return largest if op in _CHEAP or not np.ndim(value) else _FUNCTION * largest
 
 
 def _listed(names: Sequence[str], numbers: Sequence[int]) -> str:

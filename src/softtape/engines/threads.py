@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable
-from functools import cache
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from functools import partial
+from queue import SimpleQueue
+from threading import Lock, Thread
 
 __all__ = ["in_threads", "threads_to_use"]
 
@@ -24,12 +22,78 @@ def threads_to_use() -> int:
     return os.cpu_count() or 1
 
 
-@cache
-def _pool() -> ThreadPoolExecutor:
-    """Return the threads beside the caller's; what is worth a thread releases the GIL."""
-    from concurrent.futures import ThreadPoolExecutor
+class _Part:
+    """What one thread is asked to do, once; a future does the same in five times the time.
 
-    return ThreadPoolExecutor(thread_name_prefix="softtape")
+    Parameters
+    ----------
+    work
+        What to do.
+    """
+
+    __slots__ = ("_begun", "_done", "_error", "_work")
+
+    def __init__(self, work: Callable[[], object]) -> None:
+        """Begin nothing."""
+        self._work = work
+        self._begun, self._done = Lock(), Lock()
+        self._done.acquire()
+        self._error: BaseException | None = None
+
+    def run(self) -> None:
+        """Do it, if it has not been withdrawn."""
+        if self._begun.acquire(blocking=False):
+            try:
+                self._work()
+            except BaseException as error:  # raised where it is waited for
+                self._error = error
+            finally:
+                self._done.release()
+
+    def end(self) -> None:
+        """Withdraw it if it has not begun, as on a busy machine, else wait for its end."""
+        if not self._begun.acquire(blocking=False):
+            self._done.acquire()
+
+    def check(self) -> None:
+        """Raise what it raised."""
+        if self._error is not None:
+            raise self._error
+
+
+class _Helpers:
+    """The threads beside the caller's; what is worth a thread releases the GIL."""
+
+    def __init__(self) -> None:
+        """Start none yet."""
+        self.start_over()
+
+    def start_over(self) -> None:
+        """Forget all threads, as in the child of a fork, where they are not."""
+        self._parts: SimpleQueue[_Part] = SimpleQueue()
+        self._count = 0
+        self._lock = Lock()
+
+    def ask(self, parts: Sequence[_Part]) -> None:
+        """Have each part run by the next thread that is free."""
+        if self._count < len(parts):
+            with self._lock:
+                while self._count < len(parts):
+                    self._count += 1
+                    name = f"softtape-{self._count}"
+                    Thread(target=self._serve, args=(self._parts,), name=name, daemon=True).start()
+        for part in parts:
+            self._parts.put(part)
+
+    @staticmethod
+    def _serve(parts: SimpleQueue[_Part]) -> None:
+        while True:
+            parts.get().run()
+
+
+_helpers = _Helpers()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_helpers.start_over)
 
 
 def in_threads(count: int, tasks: int, run: Callable[[int, int], None]) -> None:
@@ -48,27 +112,25 @@ def in_threads(count: int, tasks: int, run: Callable[[int, int], None]) -> None:
         for task in range(tasks):
             run(0, task)
         return
-    from concurrent.futures import wait
-
     left = deque(range(tasks))
 
-    def take() -> int | None:
-        try:
-            return left.popleft()
-        except IndexError:
-            return None
-
     def work(thread: int) -> None:
-        for task in iter(take, None):
+        # from both ends, so that a thread mostly meets what it had in its cache the last time
+        take = left.pop if thread else left.popleft
+        while left:
+            try:
+                task = take()
+            except IndexError:  # another thread was faster
+                return
             run(thread, task)
 
-    others = [_pool().submit(work, thread) for thread in range(1, count)]
+    others = [_Part(partial(work, thread)) for thread in range(1, count)]
+    _helpers.ask(others)
     try:
         work(0)
     finally:
         left.clear()
-        # one that has not even begun, on a busy machine, has nothing left to do
-        begun = [other for other in others if not other.cancel()]
-        wait(begun)
-    for other in begun:
-        other.result()
+        for other in others:
+            other.end()
+    for other in others:
+        other.check()

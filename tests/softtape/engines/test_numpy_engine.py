@@ -119,3 +119,15 @@ def test_a_layout_is_that_of_the_array_numpy_would_make_like_it(array: Any) -> N
     )  # fmt: skip
     assert layout.base is not None
     assert not layout.any()
+
+
+def test_work_counts_elements_and_a_function_for_many():
+    def work(program, n):
+        with Tape() as tape:
+            a, x = tape.input("a", np.float64(2.0)), tape.input("x", np.ones(n))
+            graph = tape.graph([program(a, x)])
+        return Program(graph, ["x"]).work
+
+    assert work(lambda a, x: np.sum(x * a), 50) == 100
+    assert work(lambda a, x: np.sum(np.sin(x * a)), 50) > 500
+    assert work(lambda a, x: (x * a) @ x, 50) == 100
