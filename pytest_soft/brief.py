@@ -15,11 +15,7 @@ from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import pytest
-from _pytest.runner import (  # not public; what pytest-rerunfailures uses too
-    call_and_report,
-    check_interactive_exception,
-    get_reraise_exceptions,
-)
+from _pytest.runner import call_and_report, check_interactive_exception  # not public
 
 from pytest_soft.collect import called_by_others
 from pytest_soft.run import Run
@@ -95,7 +91,9 @@ class Brief:
             hook: manager.subset_hook_caller(hook, filter(None, map(manager.get_plugin, names)))
             for hook, names in _LEFT_OUT.items()
         }
-        self._reraise = get_reraise_exceptions(config)
+        self._reraise: tuple[type[BaseException], ...] = (pytest.exit.Exception,)
+        if not config.getoption("usepdb", False):
+            self._reraise += (KeyboardInterrupt,)
         self._open = False
         self._shared: dict[int, _Shared] = {}  # by id of what pytest's items share
 
