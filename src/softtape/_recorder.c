@@ -35,8 +35,26 @@ typedef struct {
     PyObject *locations; /* None, or a dict */
     PyObject *others;    /* dict: operands and keywords of nodes that have no two operands alone */
     PyObject *views;     /* list of weak references to values that share memory, in pairs */
+    PyObject *rows;      /* what `growing` is before it is closed */
+    PyObject *guards;    /* list of pairs: a node's number, and what it has to be */
+    PyObject *inputs;    /* dict: the number of each input, by key */
+    PyObject *start;     /* dict: the value of each */
+    PyObject *given;     /* dict: the traced value of each; they and the tape refer to each other */
+    PyObject *reads;     /* dict: a Param and its traced value, by the Param's identity */
+    PyObject *arrays;    /* dict: arrays that are constants, by identity */
+    PyObject *starting;  /* function: the value of a Param, or None for the one it has */
+    PyObject *before;    /* the reader before this one */
     Py_ssize_t count;    /* nodes so far */
+    Py_ssize_t depth;    /* how many derivatives it lies inside of */
+    char holes, texts;   /* whether an array has traced elements; whether a value became a text */
 } Tape;
+
+/* The objects of a tape, with the names that Python has for them. */
+#define OBJECTS(EACH)                                                                             \
+    EACH(growing, "growing") EACH(constants, "constants") EACH(locations, "locations")            \
+    EACH(others, "others") EACH(views, "views") EACH(rows, "rows") EACH(guards, "guards")         \
+    EACH(inputs, "inputs") EACH(start, "start") EACH(given, "_given") EACH(reads, "_reads")       \
+    EACH(arrays, "_arrays") EACH(starting, "_start") EACH(before, "_before")
 
 typedef struct {
     PyObject_HEAD
@@ -45,8 +63,9 @@ typedef struct {
     Py_ssize_t index;
 } Value;
 
-enum { REVISION = 5 }; /* of what softtape.native asks for: one more whenever this file changes */
-enum { NONE = -1 };    /* in place of an operand, as in softtape.columns */
+enum { REVISION = 6 }; /* of what softtape.native asks for: one more whenever this file changes */
+enum { NONE = -1, IS_INPUT = -1 }; /* in place of an operand, and a code, as in softtape.columns */
+enum { FEW = 1000 };               /* as in softtape.tape */
 enum { ADD, SUB, MUL, TRUEDIV, POW, MOD, FLOORDIV, MATMUL, AND, OR, XOR, LT, LE, EQ, NE, GT, GE,
        NEG, POS, ABS, INVERT, OPERATORS };
 static const char *const names[OPERATORS] = {
@@ -70,7 +89,27 @@ static PyObject *other_ufunc; /* function: __array_ufunc__ of whatever is left *
 static PyObject *outlived;    /* function: raises for a tape that was closed */
 static PyObject *plain;       /* function: an operand as numpy takes it */
 static PyTypeObject *arrays;  /* numpy's own type of arrays */
-static PyObject *text_across, *text_base, *text_code, *text_compute, *text_constant, *text_locate;
+static PyObject *reading;     /* dict: the names of softtape.reading, `reader` among them */
+static PyObject *closed;      /* what `growing` is once a tape is closed */
+static PyObject *wiring_of;   /* function: softtape.columns.Wiring.of */
+static PyObject *recordings;  /* softtape.columns.Recording */
+static PyObject *graphs;      /* softtape.graph.Graph */
+static PyObject *no_others;   /* for recordings: an empty mapping */
+
+static PyObject *text_across, *text_base, *text_close, *text_code, *text_compute, *text_constant,
+    *text_failed, *text_input, *text_key, *text_locate, *text_peek, *text_reader, *text_view,
+    *text_without_holes, *text_wiring;
+static const struct {
+    PyObject **name;
+    const char *text;
+} texts[] = {{&text_across, "_across"},     {&text_base, "base"},
+             {&text_close, "close"},        {&text_code, "code"},
+             {&text_compute, "compute"},    {&text_constant, "constant"},
+             {&text_failed, "_failed"},     {&text_input, "input"},
+             {&text_key, "key"},            {&text_locate, "locate"},
+             {&text_peek, "_softtape_peek"}, {&text_reader, "reader"},
+             {&text_view, "view"},          {&text_without_holes, "_without_holes"},
+             {&text_wiring, "_long_wiring"}};
 
 /* ---- rows: a list of small integers, four bytes each */
 
@@ -136,21 +175,6 @@ static PyObject *rows_item(PyObject *self, Py_ssize_t i)
 }
 
 /* In a tenth of the time that tuple() takes to ask for one after the other. */
-static PyObject *rows_totuple(PyObject *self, PyObject *unused)
-{
-    Rows *rows = (Rows *)self;
-    Py_ssize_t length = rows->length; /* which the garbage collector might let grow */
-    PyObject *made = PyTuple_New(length);
-    for (Py_ssize_t i = 0; made != NULL && i < length; i++) {
-        PyObject *item = PyLong_FromLong(rows->items[i]);
-        if (item == NULL)
-            Py_CLEAR(made);
-        else
-            PyTuple_SetItem(made, i, item);
-    }
-    return made;
-}
-
 static int rows_buffer(PyObject *self, Py_buffer *view, int flags)
 {
     static Py_ssize_t stride = sizeof(int32_t);
@@ -185,13 +209,7 @@ static void rows_dealloc(PyObject *self)
     Py_DECREF(type);
 }
 
-static PyMethodDef rows_methods[] = {
-    {"totuple", rows_totuple, METH_NOARGS, "Return them as a tuple."},
-    {NULL},
-};
-
 static PyType_Slot rows_slots[] = {
-    {Py_tp_methods, rows_methods},
     {Py_sq_length, rows_length},
     {Py_sq_item, rows_item},
     {Py_sq_inplace_concat, rows_concatenated},
@@ -620,6 +638,239 @@ static PyObject *value_record(PyObject *self, PyObject *const *args, Py_ssize_t 
     return tape == NULL ? NULL : record(tape, args[0], args[1], args[2]);
 }
 
+/* ---- the run of a tape */
+
+static PyObject *tape_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
+{
+    Tape *tape = (Tape *)PyType_GenericAlloc(type, 0);
+    if (tape == NULL)
+        return NULL;
+    PyObject **dicts[] = {&tape->others, &tape->inputs, &tape->start,
+                          &tape->given,  &tape->reads,  &tape->arrays};
+    PyObject **flat[] = {&tape->constants, &tape->views, &tape->guards};
+    int failed = 0;
+    for (int i = 0; i < 6; i++)
+        failed |= (*dicts[i] = PyDict_New()) == NULL;
+    for (int i = 0; i < 3; i++)
+        failed |= (*flat[i] = PyList_New(0)) == NULL;
+    failed |= (tape->rows = PyType_GenericAlloc(lists, 0)) == NULL;
+    if (failed) {
+        Py_DECREF(tape);
+        return NULL;
+    }
+    tape->growing = Py_NewRef(tape->rows);
+    tape->locations = Py_NewRef(Py_None);
+    tape->starting = Py_NewRef(Py_None);
+    tape->before = Py_NewRef(Py_None);
+    return (PyObject *)tape;
+}
+
+static void replace(PyObject **place, PyObject *by)
+{
+    PyObject *old = *place;
+    *place = Py_NewRef(by);
+    Py_XDECREF(old);
+}
+
+static PyObject *tape_enter(PyObject *self, PyObject *unused)
+{
+    PyObject *before = PyDict_GetItemWithError(reading, text_reader);
+    if (before == NULL && PyErr_Occurred())
+        return NULL;
+    replace(&((Tape *)self)->before, before == NULL ? Py_None : before);
+    return PyDict_SetItem(reading, text_reader, self) < 0 ? NULL : Py_NewRef(self);
+}
+
+static PyObject *tape_close(PyObject *self, PyObject *unused)
+{
+    Tape *tape = (Tape *)self;
+    PyObject *gone[] = {tape->given, tape->arrays, tape->reads};
+    for (int i = 0; i < 3; i++)
+        Py_XINCREF(gone[i]); /* what goes with it may do anything */
+    replace(&tape->growing, closed);
+    for (int i = 0; i < 3; i++) {
+        if (gone[i] != NULL && PyDict_CheckExact(gone[i]))
+            PyDict_Clear(gone[i]);
+        Py_XDECREF(gone[i]);
+    }
+    if (tape->views != NULL && PyList_CheckExact(tape->views) && PyList_Size(tape->views) &&
+        PyList_SetSlice(tape->views, 0, PyList_Size(tape->views), NULL) < 0)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+static PyObject *tape_exit(PyObject *self, PyObject *const *args, Py_ssize_t n)
+{
+    PyObject *before = ((Tape *)self)->before;
+    if (!three(n) || PyDict_SetItem(reading, text_reader, before == NULL ? Py_None : before) < 0)
+        return NULL;
+    PyObject *done = PyObject_CallMethodObjArgs(self, text_close, NULL);
+    if (done == NULL || args[1] == Py_None)
+        return done;
+    Py_DECREF(done);
+    return PyObject_CallMethodObjArgs(self, text_failed, args[1], args[2], NULL);
+}
+
+/* Whether a tape has what it was made with: the garbage collector may have taken it apart. */
+static int whole(Tape *tape)
+{
+    PyObject *dicts[] = {tape->others, tape->inputs, tape->start, tape->given, tape->reads};
+    int all = tape->rows != NULL && Py_TYPE(tape->rows) == lists && tape->locations != NULL &&
+              tape->starting != NULL && tape->constants != NULL &&
+              PyList_CheckExact(tape->constants) && tape->guards != NULL &&
+              PyList_CheckExact(tape->guards);
+    for (int i = 0; i < 5; i++)
+        all = all && dicts[i] != NULL && PyDict_CheckExact(dicts[i]);
+    if (!all)
+        PyErr_SetString(PyExc_RuntimeError, "parts of the tape are missing");
+    return all;
+}
+
+/* The traced value of a new input. The reference to `value` is taken over. */
+static Value *new_input(Tape *tape, PyObject *key, PyObject *value)
+{
+    Value *made = result(tape, value, 1);
+    PyObject *number = made == NULL ? NULL : PyLong_FromSsize_t(tape->count);
+    int failed = number == NULL || PyDict_SetItem(tape->inputs, key, number) < 0 ||
+                 PyDict_SetItem(tape->start, key, value) < 0 ||
+                 PyDict_SetItem(tape->given, key, (PyObject *)made) < 0;
+    Py_XDECREF(number);
+    if (failed) {
+        Py_XDECREF((PyObject *)made);
+        return NULL;
+    }
+    made->index = append(tape, IS_INPUT, NONE, NONE);
+    return made;
+}
+
+static PyObject *input(Tape *tape, PyObject *key, PyObject *value)
+{
+    if (!whole(tape))
+        return NULL;
+    PyObject *known = PyDict_GetItemWithError(tape->given, key);
+    if (known != NULL || PyErr_Occurred())
+        return Py_XNewRef(known);
+    if (Py_TYPE(value) != arrays && PyObject_TypeCheck(value, arrays)) /* of a subclass */
+        value = PyObject_CallMethodObjArgs(value, text_view, (PyObject *)arrays, NULL);
+    else
+        Py_INCREF(value);
+    Value *made = value == NULL ? NULL : new_input(tape, key, value);
+    if (made != NULL && tape->locations != Py_None) {
+        PyObject *noted = PyObject_CallMethodObjArgs((PyObject *)tape, text_locate, made, NULL);
+        if (noted == NULL)
+            Py_CLEAR(made);
+        Py_XDECREF(noted);
+    }
+    return (PyObject *)made;
+}
+
+static PyObject *tape_input(PyObject *self, PyObject *const *args, Py_ssize_t n)
+{
+    if (n != 2) {
+        PyErr_SetString(PyExc_TypeError, "a key and a value are expected");
+        return NULL;
+    }
+    return input((Tape *)self, args[0], args[1]);
+}
+
+static PyObject *tape_read(PyObject *self, PyObject *param)
+{
+    Tape *tape = (Tape *)self;
+    PyObject *id = whole(tape) ? PyLong_FromVoidPtr(param) : NULL;
+    PyObject *known = id == NULL ? NULL : PyDict_GetItemWithError(tape->reads, id);
+    if (known != NULL || PyErr_Occurred()) {
+        Py_XDECREF(id);
+        return known == NULL ? NULL : Py_XNewRef(PyTuple_GetItem(known, 1));
+    }
+    PyObject *value = tape->starting == Py_None
+                          ? PyObject_CallMethodObjArgs(param, text_peek, NULL)
+                          : PyObject_CallFunctionObjArgs(tape->starting, param, NULL);
+    PyObject *key = value == NULL ? NULL : PyObject_GetAttr(param, text_key);
+    PyObject *made = key == NULL ? NULL : input(tape, key, value);
+    PyObject *entry = made == NULL ? NULL : PyTuple_Pack(2, param, made); /* the id stays its own */
+    if (entry == NULL || PyDict_SetItem(tape->reads, id, entry) < 0)
+        Py_CLEAR(made);
+    Py_XDECREF(entry);
+    Py_XDECREF(key);
+    Py_XDECREF(value);
+    Py_DECREF(id);
+    return made;
+}
+
+static PyObject *tape_nodes(PyObject *self, void *unused)
+{
+    Tape *tape = (Tape *)self;
+    Rows *rows = (Rows *)tape->rows;
+    if (!whole(tape))
+        return NULL;
+    PyObject *wiring, *constants = NULL, *keys = NULL, *others = NULL, *made = NULL;
+    if (tape->count <= FEW) {
+        PyObject *bytes = PyBytes_FromStringAndSize((const char *)rows->items,
+                                                    rows->length * (Py_ssize_t)sizeof(int32_t));
+        wiring = bytes == NULL ? NULL : PyObject_CallFunctionObjArgs(wiring_of, bytes, NULL);
+        Py_XDECREF(bytes);
+    }
+    else
+        wiring = PyObject_CallMethodObjArgs(self, text_wiring, NULL);
+    if (wiring != NULL && (constants = PyList_AsTuple(tape->constants)) != NULL &&
+        (keys = PySequence_Tuple(tape->inputs)) != NULL)
+        others = PyDict_Size(tape->others) ? PyDict_Copy(tape->others) : Py_NewRef(no_others);
+    if (others != NULL)
+        made = PyObject_CallFunctionObjArgs(recordings, wiring, constants, keys, others, NULL);
+    Py_XDECREF(wiring);
+    Py_XDECREF(constants);
+    Py_XDECREF(keys);
+    Py_XDECREF(others);
+    return made;
+}
+
+/* The number of an output of a graph. */
+static Py_ssize_t output(Tape *tape, PyObject *operand)
+{
+    if (Py_TYPE(operand) == traced && ((Value *)operand)->tape == (PyObject *)tape)
+        return ((Value *)operand)->index;
+    PyObject *as_it_is = PyObject_CallFunctionObjArgs(plain, operand, NULL);
+    Py_ssize_t number = as_it_is == NULL ? -1 : constant(tape, as_it_is);
+    Py_XDECREF(as_it_is);
+    return number;
+}
+
+static PyObject *tape_graph(PyObject *self, PyObject *outputs)
+{
+    Tape *tape = (Tape *)self;
+    PyObject *given = whole(tape) ? PySequence_Tuple(outputs) : NULL;
+    Py_ssize_t n = given == NULL ? 0 : PyTuple_Size(given);
+    PyObject *numbers = given == NULL ? NULL : PyTuple_New(n);
+    for (Py_ssize_t i = 0; numbers != NULL && i < n; i++) {
+        Py_ssize_t number = output(tape, PyTuple_GetItem(given, i));
+        PyObject *item = number < 0 ? NULL : PyLong_FromSsize_t(number);
+        if (item == NULL)
+            Py_CLEAR(numbers);
+        else
+            PyTuple_SetItem(numbers, i, item);
+    }
+    Py_XDECREF(given);
+    if (numbers != NULL && tape->holes) {
+        PyObject *none = PyObject_CallMethodObjArgs(self, text_without_holes, NULL);
+        if (none == NULL)
+            Py_CLEAR(numbers);
+        Py_XDECREF(none);
+    }
+    PyObject *nodes = numbers == NULL ? NULL : tape_nodes(self, NULL), *guards = NULL,
+             *inputs = NULL, *start = NULL, *made = NULL;
+    if (nodes != NULL && (guards = PyList_AsTuple(tape->guards)) != NULL &&
+        (inputs = PyDict_Copy(tape->inputs)) != NULL && (start = PyDict_Copy(tape->start)) != NULL)
+        made = PyObject_CallFunctionObjArgs(graphs, nodes, numbers, guards, inputs, start, NULL);
+    Py_XDECREF(numbers);
+    Py_XDECREF(nodes);
+    Py_XDECREF(guards);
+    Py_XDECREF(inputs);
+    Py_XDECREF(start);
+    return made;
+}
+
+/* ---- ufuncs */
+
 static PyObject *array_ufunc(PyObject *self, PyObject *args, PyObject *keywords)
 {
     Py_ssize_t inputs = PyTuple_Size(args) - 2;
@@ -705,22 +956,16 @@ static int value_traverse(PyObject *self, visitproc visit, void *arg)
 
 static int tape_clear(PyObject *self)
 {
-    Py_CLEAR(((Tape *)self)->growing);
-    Py_CLEAR(((Tape *)self)->constants);
-    Py_CLEAR(((Tape *)self)->locations);
-    Py_CLEAR(((Tape *)self)->others);
-    Py_CLEAR(((Tape *)self)->views);
+#define CLEAR(PLACE, NAME) Py_CLEAR(((Tape *)self)->PLACE);
+    OBJECTS(CLEAR)
     return 0;
 }
 
 static int tape_traverse(PyObject *self, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(self));
-    Py_VISIT(((Tape *)self)->growing);
-    Py_VISIT(((Tape *)self)->constants);
-    Py_VISIT(((Tape *)self)->locations);
-    Py_VISIT(((Tape *)self)->others);
-    Py_VISIT(((Tape *)self)->views);
+#define VISIT(PLACE, NAME) Py_VISIT(((Tape *)self)->PLACE);
+    OBJECTS(VISIT)
     return 0;
 }
 
@@ -750,12 +995,12 @@ static PyMemberDef value_members[] = {
 };
 
 static PyMemberDef tape_members[] = {
-    {"growing", T_OBJECT_EX, offsetof(Tape, growing), 0, NULL},
+#define MEMBER(PLACE, NAME) {NAME, T_OBJECT_EX, offsetof(Tape, PLACE), 0, NULL},
+    OBJECTS(MEMBER)
     {"count", T_PYSSIZET, offsetof(Tape, count), 0, NULL},
-    {"constants", T_OBJECT_EX, offsetof(Tape, constants), 0, NULL},
-    {"locations", T_OBJECT_EX, offsetof(Tape, locations), 0, NULL},
-    {"others", T_OBJECT_EX, offsetof(Tape, others), 0, NULL},
-    {"views", T_OBJECT_EX, offsetof(Tape, views), 0, NULL},
+    {"depth", T_PYSSIZET, offsetof(Tape, depth), 0, NULL},
+    {"holes", T_BOOL, offsetof(Tape, holes), 0, NULL},
+    {"texts", T_BOOL, offsetof(Tape, texts), 0, NULL},
     {NULL},
 };
 
@@ -771,6 +1016,17 @@ static PyMethodDef value_methods[] = {
 
 static PyMethodDef tape_methods[] = {
     {"record", FAST(tape_record), "See softtape.tape.Recorded."},
+    {"read", tape_read, METH_O, "See softtape.tape.Recorded."},
+    {"input", FAST(tape_input), "See softtape.tape.Recorded."},
+    {"graph", tape_graph, METH_O, "See softtape.tape.Recorded."},
+    {"close", tape_close, METH_NOARGS, "See softtape.tape.Recorded."},
+    {"__enter__", tape_enter, METH_NOARGS, "See softtape.tape.Recorded."},
+    {"__exit__", FAST(tape_exit), "See softtape.tape.Recorded."},
+    {NULL},
+};
+
+static PyGetSetDef tape_properties[] = {
+    {"nodes", tape_nodes, NULL, "See softtape.tape.Recorded.", NULL},
     {NULL},
 };
 
@@ -804,6 +1060,8 @@ static PyType_Slot value_slots[] = {
 static PyType_Slot tape_slots[] = {
     {Py_tp_members, tape_members},
     {Py_tp_methods, tape_methods},
+    {Py_tp_getset, tape_properties},
+    {Py_tp_new, tape_new},
     {Py_tp_traverse, tape_traverse},
     {Py_tp_clear, tape_clear},
     {Py_tp_dealloc, tape_dealloc},
@@ -856,6 +1114,18 @@ static PyObject *bind(PyObject *module, PyObject *args)
     Py_RETURN_NONE;
 }
 
+static PyObject *bind_tapes(PyObject *module, PyObject *args)
+{
+    PyObject **places[] = {&reading, &closed, &wiring_of, &recordings, &graphs, &no_others};
+    PyObject *given[6];
+    if (!PyArg_ParseTuple(args, "O!OOOOO", &PyDict_Type, &given[0], &given[1], &given[2], &given[3],
+                          &given[4], &given[5]))
+        return NULL;
+    for (int i = 0; i < 6; i++)
+        replace(places[i], given[i]);
+    Py_RETURN_NONE;
+}
+
 static PyObject *claim(PyObject *module, PyObject *unused)
 {
     static int claimed = 0;
@@ -866,6 +1136,9 @@ static PyMethodDef functions[] = {
     {"bind", bind, METH_VARARGS,
      "bind(traced, numbers, operators, ufuncs, other_ufunc, outlived, plain_operand, ndarray): say "
      "what operations do, and for which type."},
+    {"bind_tapes", bind_tapes, METH_VARARGS,
+     "bind_tapes(names_of_reading, closed, wiring_of, Recording, Graph, no_others): say what the "
+     "run of a tape is made of."},
     {"claim", claim, METH_NOARGS,
      "Return whether nobody had: it knows one type of traced values, and they may be in use."},
     {NULL},
@@ -883,15 +1156,10 @@ PyMODINIT_FUNC PyInit__recorder(void)
     PyObject *value = PyType_FromSpec(&value_spec);
     tapes = (PyTypeObject *)PyType_FromSpec(&tape_spec);
     lists = (PyTypeObject *)PyType_FromSpec(&rows_spec);
-    text_across = PyUnicode_InternFromString("_across");
-    text_base = PyUnicode_InternFromString("base");
-    text_code = PyUnicode_InternFromString("code");
-    text_compute = PyUnicode_InternFromString("compute");
-    text_constant = PyUnicode_InternFromString("constant");
-    text_locate = PyUnicode_InternFromString("locate");
-    if (value == NULL || tapes == NULL || lists == NULL || text_across == NULL ||
-        text_base == NULL || text_code == NULL || text_compute == NULL || text_constant == NULL ||
-        text_locate == NULL ||
+    int failed = value == NULL || tapes == NULL || lists == NULL;
+    for (size_t k = 0; k < sizeof texts / sizeof *texts; k++)
+        failed |= (*texts[k].name = PyUnicode_InternFromString(texts[k].text)) == NULL;
+    if (failed ||
         PyModule_AddIntConstant(module, "REVISION", REVISION) < 0 ||
         PyModule_AddObjectRef(module, "Value", value) < 0 ||
         PyModule_AddObjectRef(module, "Growing", (PyObject *)tapes) < 0 ||

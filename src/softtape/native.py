@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-__all__ = ["Growing", "Value", "new_rows", "recorder", "rows_tuple"]
+__all__ = ["Growing", "Value", "recorder"]
 
-_REVISION = 5  # of the source: a checkout may have a compiled file of an older one beside it
+_REVISION = 6  # of the source: a checkout may have a compiled file of an older one beside it
 
 recorder: Any
 try:
@@ -29,17 +29,41 @@ class Value:
 
 
 class Growing:
-    """What operations write to."""
+    """What operations write to: all that a tape holds, made when it is."""
 
-    __slots__ = ("constants", "count", "growing", "locations", "others", "views")
+    __slots__ = (
+        "_arrays",
+        "_before",
+        "_given",
+        "_reads",
+        "_start",
+        "constants",
+        "count",
+        "depth",
+        "growing",
+        "guards",
+        "holes",
+        "inputs",
+        "locations",
+        "others",
+        "rows",
+        "start",
+        "texts",
+        "views",
+    )
 
+    def __new__(cls, *_: Any, **__: Any) -> Any:
+        """Start without nodes."""
+        made: Any = super().__new__(cls)
+        made.rows = made.growing = []  # `+=` appends the integers of a tuple
+        made.constants, made.views, made.guards = [], [], []
+        made.others, made.inputs, made.start = {}, {}, {}
+        made._given, made._reads, made._arrays = {}, {}, {}
+        made.locations = made._start = made._before = None
+        made.count = made.depth = 0
+        made.holes = made.texts = False
+        return made
 
-new_rows: Any = list
-"""Makes what a tape writes its rows to: ``+=`` appends the integers of a tuple."""
-
-rows_tuple: Any = tuple
-"""Makes a tuple of these integers."""
 
 if recorder is not None and not TYPE_CHECKING:
-    Value, Growing, new_rows = recorder.Value, recorder.Growing, recorder.Rows
-    rows_tuple = recorder.Rows.totuple
+    Value, Growing = recorder.Value, recorder.Growing

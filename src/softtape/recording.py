@@ -68,7 +68,8 @@ class InnerTape(Tape):
 
     def graph(self, outputs: Sequence[Any]) -> Graph:
         """Return what was recorded so far, as the graph that computes ``outputs``."""
-        return super().graph([self.taken_in(current(o)) for o in outputs])
+        made: Graph = super().graph([self.taken_in(current(o)) for o in outputs])
+        return made
 
 
 @dataclass(frozen=True)

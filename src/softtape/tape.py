@@ -11,7 +11,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType, TracebackType
-from typing import Any, NoReturn, Self
+from typing import Any, NoReturn
 from weakref import ReferenceType, ref
 
 import numpy as np
@@ -23,7 +23,7 @@ from softtape.columns import IS_INPUT, NONE, NUMBERS, OTHER, Recording, Wiring
 from softtape.errors import TraceError
 from softtape.graph import Graph, Guard, has_hole
 from softtape.location import Location, user_location
-from softtape.native import Growing, new_rows
+from softtape.native import Growing, recorder
 from softtape.operands import plain_operand
 from softtape.ops import PRIMITIVES, Primitive
 from softtape.reading import Readable, Reader, set_reader
@@ -48,14 +48,12 @@ _FLOATS = (float, np.float64)
 _ARRAY = np.ndarray
 _NO_ATTRS: dict[str, Any] = {}
 _NO_OTHERS: Mapping[int, tuple[tuple[int, ...], Any]] = MappingProxyType({})
-_INPUT_ROW = (IS_INPUT, NONE, NONE)
 _PART = 1 << 16  # bytes
 _FEW = 1000  # nodes of a tape that are looked up: many tests record the same ones
-_AS_LIST = new_rows is list
 
 
 class Recorded:
-    """How a tape takes in an operation, where :class:`Growing` is not compiled."""
+    """How a tape takes in a run and its operations, where :class:`Growing` is not compiled."""
 
     __slots__ = ()
 
@@ -94,6 +92,74 @@ class Recorded:
             self.locate(made)
         return made
 
+    def __enter__(self: Any) -> Any:
+        """Make Params read from now on inputs of this tape."""
+        self._before = set_reader(self)
+        return self
+
+    def __exit__(self: Any, kind: Any, error: Any, traceback: Any) -> None:
+        """Give back the reader from before; values of this tape can no longer be used."""
+        set_reader(self._before)
+        self.close()
+        if error is not None:
+            self._failed(error, traceback)
+
+    def close(self: Any) -> None:
+        """Refuse further recording."""
+        self.growing = _OUTLIVED
+        self._given.clear()
+        self._arrays.clear()
+        self._reads.clear()
+        self.views.clear()
+
+    def read(self: Any, param: Readable, /) -> Any:
+        """Return the input that stands for ``param`` (see :class:`softtape.reading.Reader`)."""
+        known = self._reads.get(id(param))
+        if known is not None:
+            return known[1]
+        value = param._softtape_peek() if self._start is None else self._start(param)
+        traced = self.input(param.key, value)
+        self._reads[id(param)] = (param, traced)  # the reference keeps the id from being reused
+        return traced
+
+    def input(self: Any, key: str, value: Any, /) -> Any:
+        """Return the input named ``key``, made on first use with ``value``."""
+        known = self._given.get(key)
+        if known is None:
+            if isinstance(value, _ARRAY) and type(value) is not _ARRAY:
+                value = value.view(_ARRAY)
+            known = Traced()
+            rows = self.growing
+            rows += (IS_INPUT, NONE, NONE)
+            number = self.count
+            known._tape, known._index, known._value = self, number, value
+            self.count = number + 1
+            self.inputs[key], self.start[key], self._given[key] = number, value, known
+            if self.locations is not None:
+                self.locate(known)
+        return known
+
+    @property
+    def nodes(self: Any) -> Any:
+        """What was recorded so far, copied."""
+        if self.count <= _FEW:
+            wiring = Wiring.of(array("i", self.rows).tobytes())
+        else:
+            wiring = self._long_wiring()
+        others = self.others.copy() if self.others else _NO_OTHERS
+        return Recording(wiring, tuple(self.constants), tuple(self.inputs), others)
+
+    def graph(self: Any, outputs: Sequence[Any]) -> Any:
+        """Return what was recorded so far, as the graph that computes ``outputs``."""
+        numbers = [
+            o._index if type(o) is Traced and o._tape is self else self.constant(plain_operand(o))
+            for o in outputs
+        ]
+        if self.holes:
+            self._without_holes()
+        guards, inputs, start = tuple(self.guards), self.inputs.copy(), self.start.copy()
+        return Graph(self.nodes, tuple(numbers), guards, inputs, start)
+
 
 class Tape(Growing, Recorded):
     """The recording of one run; active as a context manager, closed when that ends.
@@ -111,107 +177,47 @@ class Tape(Growing, Recorded):
         Gives the value of a Param; by default the one it has.
     """
 
-    __slots__ = (
-        "_arrays",
-        "_before",
-        "_given",
-        "_reads",
-        "_start",
-        "depth",
-        "guards",
-        "holes",
-        "inputs",
-        "rows",
-        "start",
-        "texts",
-    )
+    __slots__ = ()
+    rows: Any
+    growing: Any  # where operations write: the rows, as long as it is open
+    count: int  # of the nodes
+    constants: list[Any]
+    others: dict[int, tuple[tuple[int, ...], Any]]
+    guards: list[Guard]
+    inputs: dict[str, int]
+    start: dict[str, Any]
+    locations: dict[int, tuple[Location, Any]] | None
+    views: list[ReferenceType[Traced]]  # and what they are views of
+    holes: bool  # whether an array of the program's has traced elements
+    texts: bool  # whether a text was made of a value, which says nothing of its way
+    depth: int  # how many derivatives it lies inside of
+    _given: dict[str, Traced]  # the inputs; they and the tape refer to each other
+    _reads: dict[int, tuple[Readable, Traced]]
+    _arrays: dict[int, tuple[Any, Any, int]]
+    _before: Reader | None
 
     def __init__(self, *, locate: bool = False, start: Callable[[Any], Any] | None = None) -> None:
         """Start an empty recording."""
         self._start = start
-        self._reads: dict[int, tuple[Readable, Traced]] = {}
-        self.rows: Any = new_rows()
-        self.growing = self.rows  # where operations write; nothing can once the tape is closed
-        self.count = 0  # of the nodes
-        self.constants: list[Any] = []
-        self.others: dict[int, tuple[tuple[int, ...], Any]] = {}
-        self.guards: list[Guard] = []
-        self.inputs: dict[str, int] = {}
-        self.start: dict[str, Any] = {}
-        self.locations: dict[int, tuple[Location, Any]] | None = {} if locate else None
-        self._given: dict[str, Traced] = {}  # the inputs; they and the tape refer to each other
-        self._arrays: dict[int, tuple[Any, Any, int]] = {}
-        self.views: list[ReferenceType[Traced]] = []  # and what they are views of
-        self._before: Reader | None = None
-        self.holes = False  # whether an array of the program's has traced elements
-        self.texts = False  # whether a text was made of a value, which says nothing of its way
-        self.depth = 0  # how many derivatives it lies inside of
+        if locate:
+            self.locations = {}
 
-    def __enter__(self) -> Self:
-        """Make Params read from now on inputs of this tape."""
-        self._before = set_reader(self)
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Give back the reader from before; values of this tape can no longer be used."""
-        set_reader(self._before)
-        self.close()
-        if error is None:
-            return
+    def _failed(self, error: BaseException, traceback: TracebackType | None) -> None:
+        """Say what an error within the run is really about, if that is known."""
         if isinstance(error, (ValueError, SystemError)) and isinstance(error.__cause__, TraceError):
             # numpy hides it where a[0] = traced calls float(), and so does C where a callback does
             raise error.__cause__ from None
         if (said := explained(error, traceback)) is not None:
             raise said from error
 
-    def close(self) -> None:
-        """Refuse further recording."""
-        self.growing = _OUTLIVED
-        self._given.clear()
-        self._arrays.clear()
-        self._reads.clear()
-        self.views.clear()
-
     @property
     def closed(self) -> bool:
         """Whether the run has ended."""
         return self.growing is _OUTLIVED
 
-    def read(self, param: Readable, /) -> Traced:
-        """Return the input that stands for ``param`` (see :class:`softtape.reading.Reader`)."""
-        known = self._reads.get(id(param))
-        if known is not None:
-            return known[1]
-        value = param._softtape_peek() if self._start is None else self._start(param)
-        traced = self.input(param.key, value)
-        self._reads[id(param)] = (param, traced)  # the reference keeps the id from being reused
-        return traced
-
     def show(self, param: Readable, /) -> None:  # noqa: ARG002 -- see Reader
         """Note that a text was made of a Param."""
         self.texts = True
-
-    def input(self, key: str, value: Any) -> Traced:
-        """Return the input named ``key``, made on first use with ``value``."""
-        known = self._given.get(key)
-        if known is None:
-            if type(value) is not float and isinstance(value, _ARRAY) and type(value) is not _ARRAY:
-                value = value.view(_ARRAY)
-            known = self._given[key] = Traced()
-            rows = self.growing
-            rows += _INPUT_ROW
-            number = self.count
-            known._tape, known._index, known._value = self, number, value
-            self.count = number + 1
-            self.inputs[key], self.start[key] = number, value
-            if self.locations is not None:
-                self.locate(known)
-        return known
 
     def constant(self, value: Any) -> int:
         """Return the value number of a plain number or array.
@@ -286,31 +292,18 @@ class Tape(Growing, Recorded):
         if self.locations is not None:
             self.locations[traced._index] = (user_location(), traced._value)
 
-    @property
-    def nodes(self) -> Recording:
-        """What was recorded so far, copied."""
-        if self.count <= _FEW:
-            rows = self.rows
-            wiring = Wiring.of(bytes(array("i", rows) if _AS_LIST else rows))
-        else:
-            wiring = Wiring(np.array(self.rows, np.int32).reshape(-1, 3))
-        others = self.others.copy() if self.others else _NO_OTHERS
-        return Recording(wiring, tuple(self.constants), tuple(self.inputs), others)
+    def _long_wiring(self) -> Wiring:
+        """Return what the rows say, of more of them than are looked up."""
+        return Wiring(np.array(self.rows, np.int32).reshape(-1, 3))
 
-    def graph(self, outputs: Sequence[Any]) -> Graph:
-        """Return what was recorded so far, as the graph that computes ``outputs``."""
-        numbers = tuple(
-            [
-                o._index
-                if type(o) is Traced and o._tape is self
-                else self.constant(plain_operand(o))
-                for o in outputs
-            ]
-        )
-        if self.holes and any(c != c and has_hole(c) for c in self.constants if type(c) in _FLOATS):
+    def _without_holes(self) -> None:
+        """Refuse constants that stand for what is traced."""
+        if any(c != c and has_hole(c) for c in self.constants if type(c) in _FLOATS):
             refuse_hole()
-        guards, inputs, start = tuple(self.guards), self.inputs.copy(), self.start.copy()
-        return Graph(self.nodes, numbers, guards, inputs, start)
+
+
+if recorder is not None:
+    recorder.bind_tapes(vars(reading), _OUTLIVED, Wiring.of, Recording, Graph, _NO_OTHERS)
 
 
 def stop_gradient(x: Any) -> Any:

@@ -20,6 +20,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from softtape import Param, reading
 from softtape.errors import TraceError
 from softtape.native import recorder
 from softtape.operators import BINARY, python_operators
@@ -234,6 +235,75 @@ def test_what_a_recording_is_asked_with_too_little_it_says_so(name: str) -> None
         getattr(tape.input("x", 1.0), name)(PRIMITIVES["sin"])
 
 
+class Squares(np.ndarray):  # type: ignore[type-arg]
+    pass
+
+
+RATE = Param(0.5, name="recorder_rate")
+TIMES = Param([1.0, 2.0], name="recorder_times")
+OTHER_RATE = Param(0.25, name="recorder_rate")  # in another file, one would think
+OTHER_RATE._file = "elsewhere.py"
+RUNS: dict[str, Callable[[Tape], Any]] = {
+    "params": lambda tape: [RATE * 2 + RATE, np.exp(TIMES * RATE), RATE + OTHER_RATE],
+    "started": lambda tape: [tape.input("x", 1.5) * 2, tape.input("x", 7.0), 3.0, np.float32(2)],
+    "subclass": lambda tape: [tape.input("x", np.ones(3).view(Squares)) @ KEPT[:3], KEPT],
+    "guarded": lambda tape: [RATE if RATE > 0 else -RATE],
+    "long": lambda tape: [sum((RATE * i for i in range(600)), start=RATE)],
+    "nothing": lambda tape: [],
+    "no operand": lambda tape: ["text"],
+    "no Param": lambda tape: [tape.read(2.0)],  # type: ignore[arg-type]
+    "no key": lambda tape: [tape.input([], 1.0)],  # type: ignore[arg-type]
+    "foreign": lambda tape: [InnerTape().input("x", 1.0)],
+    "hole": lambda tape: [(z := np.zeros(2)).__setitem__(0, RATE), RATE * float(memoryview(z)[0])],
+    "hidden": lambda tape: np.zeros(2, object) + np.zeros(3),
+    "float": lambda tape: [float(RATE)],
+}
+RUN = ("__enter__", "__exit__", "close", "read", "input", "nodes", "graph")
+
+
+def ran(name: str, tape: Tape) -> Any:
+    """Return all that the run of a program leaves behind."""
+    made: Any = None
+    before, said, inside = reading.reader, None, False
+    try:
+        with following(), tape:
+            inside = reading.reader is tape
+            made = tape.graph(RUNS[name](tape))
+    except Exception as error:
+        said = type(error), str(error).partition("\n")[2], type(error.__cause__)
+    assert reading.reader is before
+    start = {key: (type(value), repr(value)) for key, value in tape.start.items()}
+    left = [len(tape._given), len(tape._reads), len(tape._arrays), len(tape.views)]
+    nodes = tape.nodes.wiring.shared, str(made), *map(type, getattr(made, "outputs", ()))
+    return inside, said, start, left, nodes, getattr(made, "inputs", None), [*tape.rows]
+
+
+@compiled
+@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize(
+    "kind", [Tape, lambda: Tape(locate=True), lambda: Tape(start=lambda p: 2 * p._softtape_peek())]
+)
+def test_a_run_is_recorded_as_by_python(
+    kind: Callable[[], Tape], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = ran(name, kind())
+    for method in RUN:
+        monkeypatch.setattr(Tape, method, vars(Recorded)[method])
+    assert ours == ran(name, kind())
+
+
+def test_parts_of_a_tape_that_are_missing_are_an_error() -> None:
+    def run(tape: Tape) -> None:
+        tape.read(RATE)
+        tape.graph([1.0])
+
+    for part in ("_reads", "_given", "inputs", "others", "rows", "constants"):
+        tape = Tape()
+        delattr(tape, part)
+        with pytest.raises((AttributeError, RuntimeError)):
+            run(tape)
+
+
 def everything(x: Any, y: Any) -> None:
     z = 2 * x + y / 3.0 - (-x) ** 2 + abs(y) % 0.7 + np.float64(2.0) * x
     z = np.sin(z) + np.cos(z) * np.exp(-z)
@@ -251,9 +321,13 @@ def everything(x: Any, y: Any) -> None:
 def test_recording_over_and_over_takes_no_more_memory() -> None:
     def record() -> None:
         with Tape() as tape:
-            x, y = tape.input("x", 1.25), tape.input("y", 0.5)
+            x, y = tape.input("x", 1.25), tape.read(RATE)
             everything(x, y)
-            tape.graph([x * y])
+            with contextlib.suppress(TypeError, AttributeError):
+                tape.graph([x * RATE, np.sum(TIMES), "text"])
+            with contextlib.suppress(TypeError, AttributeError):
+                RUNS["no key"](tape)
+            tape.graph([x * y, 2.0])
         with contextlib.suppress(TraceError):
             x * y
 
@@ -329,7 +403,7 @@ class TestRows:
         assert len(rows) == 3000
         assert [*rows] == [part for i in range(1000) for part in (i, -1, 2 * i)]
         np.testing.assert_array_equal(np.array(rows, np.int32), [*rows])
-        assert rows.totuple() == tuple(rows)
+        assert bytes(rows) == np.array([*rows], np.int32).tobytes()
 
     def test_empty_ones_are_an_empty_array(self) -> None:
         made = np.array(recorder.Rows(), np.int32)
