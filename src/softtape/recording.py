@@ -68,8 +68,7 @@ class InnerTape(Tape):
 
     def graph(self, outputs: Sequence[Any]) -> Graph:
         """Return what was recorded so far, as the graph that computes ``outputs``."""
-        made: Graph = super().graph([self.taken_in(current(o)) for o in outputs])
-        return made
+        return super().graph([self.taken_in(current(o)) for o in outputs])
 
 
 @dataclass(frozen=True)

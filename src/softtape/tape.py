@@ -11,7 +11,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType, TracebackType
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Self
 from weakref import ReferenceType, ref
 
 import numpy as np
@@ -92,9 +92,10 @@ class Recorded:
             self.locate(made)
         return made
 
-    def __enter__(self: Any) -> Any:
+    def __enter__(self) -> Self:
         """Make Params read from now on inputs of this tape."""
-        self._before = set_reader(self)
+        tape: Any = self
+        tape._before = set_reader(tape)
         return self
 
     def __exit__(self: Any, kind: Any, error: Any, traceback: Any) -> None:
@@ -112,19 +113,19 @@ class Recorded:
         self._reads.clear()
         self.views.clear()
 
-    def read(self: Any, param: Readable, /) -> Any:
+    def read(self: Any, param: Readable, /) -> Traced:
         """Return the input that stands for ``param`` (see :class:`softtape.reading.Reader`)."""
-        known = self._reads.get(id(param))
+        known: tuple[Readable, Traced] | None = self._reads.get(id(param))
         if known is not None:
             return known[1]
         value = param._softtape_peek() if self._start is None else self._start(param)
-        traced = self.input(param.key, value)
+        traced: Traced = self.input(param.key, value)
         self._reads[id(param)] = (param, traced)  # the reference keeps the id from being reused
         return traced
 
-    def input(self: Any, key: str, value: Any, /) -> Any:
+    def input(self: Any, key: str, value: Any, /) -> Traced:
         """Return the input named ``key``, made on first use with ``value``."""
-        known = self._given.get(key)
+        known: Traced | None = self._given.get(key)
         if known is None:
             if isinstance(value, _ARRAY) and type(value) is not _ARRAY:
                 value = value.view(_ARRAY)
@@ -140,7 +141,7 @@ class Recorded:
         return known
 
     @property
-    def nodes(self: Any) -> Any:
+    def nodes(self: Any) -> Recording:
         """What was recorded so far, copied."""
         if self.count <= _FEW:
             wiring = Wiring.of(array("i", self.rows).tobytes())
@@ -149,7 +150,7 @@ class Recorded:
         others = self.others.copy() if self.others else _NO_OTHERS
         return Recording(wiring, tuple(self.constants), tuple(self.inputs), others)
 
-    def graph(self: Any, outputs: Sequence[Any]) -> Any:
+    def graph(self: Any, outputs: Sequence[Any]) -> Graph:
         """Return what was recorded so far, as the graph that computes ``outputs``."""
         numbers = [
             o._index if type(o) is Traced and o._tape is self else self.constant(plain_operand(o))
