@@ -63,7 +63,7 @@ typedef struct {
     Py_ssize_t index;
 } Value;
 
-enum { REVISION = 6 }; /* of what softtape.native asks for: one more whenever this file changes */
+enum { REVISION = 7 }; /* of what softtape.native asks for: one more whenever this file changes */
 enum { NONE = -1, IS_INPUT = -1 }; /* in place of an operand, and a code, as in softtape.columns */
 enum { FEW = 1000 };               /* as in softtape.tape */
 enum { ADD, SUB, MUL, TRUEDIV, POW, MOD, FLOORDIV, MATMUL, AND, OR, XOR, LT, LE, EQ, NE, GT, GE,
@@ -180,6 +180,7 @@ static int rows_buffer(PyObject *self, Py_buffer *view, int flags)
     static Py_ssize_t stride = sizeof(int32_t);
     Rows *rows = (Rows *)self;
     if (flags & PyBUF_WRITABLE) {
+        view->obj = NULL;
         PyErr_SetString(PyExc_BufferError, "rows are read only");
         return -1;
     }
@@ -255,20 +256,19 @@ static int reserve(Tape *tape, int nodes)
 }
 
 /* The traced value that an operation comes to, as yet without a number, where the tape has room for
- * so many more nodes. The reference to `value` is taken over. */
+ * so many more nodes; NULL for a `value` of NULL. The references to both are taken over. */
 static Value *result(Tape *tape, PyObject *value, int nodes)
 {
-    Value *made = (Value *)PyType_GenericAlloc(traced, 0);
+    Value *made = value == NULL ? NULL : (Value *)PyType_GenericAlloc(traced, 0);
     if (made == NULL) {
-        Py_DECREF(value);
+        Py_XDECREF(value);
+        Py_DECREF(tape);
         return NULL;
     }
     made->value = value;
-    if (reserve(tape, nodes) < 0) {
-        Py_DECREF(made);
-        return NULL;
-    }
-    made->tape = Py_NewRef((PyObject *)tape);
+    made->tape = (PyObject *)tape;
+    if (reserve(tape, nodes) < 0)
+        Py_CLEAR(made);
     return made;
 }
 
@@ -280,6 +280,16 @@ static Py_ssize_t append(Tape *tape, int code, Py_ssize_t left, Py_ssize_t right
     memcpy(rows->items + rows->length, row, sizeof row);
     rows->length += 3;
     return tape->count++;
+}
+
+/* The code of an ordinary number, 0 of whatever else it is; -1 with an error set: a type may have a
+ * hash of its own. */
+static int number_code(PyObject *operand)
+{
+    PyObject *code = PyDict_GetItemWithError(numbers, (PyObject *)Py_TYPE(operand));
+    if (code == NULL)
+        return PyErr_Occurred() ? -1 : 0;
+    return (int)PyLong_AsLong(code);
 }
 
 /* Python has a complex number for (-8.0) ** 0.5, numpy NaN. */
@@ -338,32 +348,29 @@ static PyObject *binary(PyObject *left, PyObject *right, int which)
     PyObject *function = reflected ? operator->reflected : operator->forward;
     if (Py_TYPE((PyObject *)self) != traced)
         Py_RETURN_NOTIMPLEMENTED;
+    int code = Py_TYPE(other) == traced ? 0 : number_code(other);
+    if (code == -1)
+        return NULL;
     Tape *tape = plain_tape(self);
-    if (tape == NULL)
+    Value *second = Py_TYPE(other) == traced ? (Value *)other : NULL;
+    if (tape == NULL || (second == NULL && code == 0) ||
+        (second != NULL && (second->tape != self->tape || second->value == NULL)))
         return left_to_python(function, (PyObject *)self, other);
-    Value *second = NULL;
-    PyObject *kind = NULL, *operand = other;
-    if (Py_TYPE(other) == traced) {
-        second = (Value *)other;
-        operand = second->value;
-        if (second->tape != self->tape || operand == NULL)
-            return left_to_python(function, (PyObject *)self, other);
-    }
-    else if ((kind = PyDict_GetItemWithError(numbers, (PyObject *)Py_TYPE(other))) == NULL)
-        return PyErr_Occurred() ? NULL : left_to_python(function, (PyObject *)self, other);
+    PyObject *operand = second != NULL ? second->value : other;
     if (Py_TYPE(self->value) == &PyBool_Type && Py_TYPE(operand) == &PyBool_Type && which <= MUL)
         return left_to_python(function, (PyObject *)self, other); /* Python counts truths */
 
+    Py_INCREF((PyObject *)tape);
     PyObject *value = reflected ? computed(which, operand, self->value)
                                 : computed(which, self->value, operand);
-    Value *made = value == NULL ? NULL : result(tape, value, 2);
+    Value *made = result(tape, value, 2);
     if (made == NULL)
         return NULL;
     Py_ssize_t number;
     if (second != NULL)
         number = second->index;
     else if (PyList_Append(tape->constants, other) == 0)
-        number = append(tape, (int)PyLong_AsLong(kind), NONE, NONE);
+        number = append(tape, code, NONE, NONE);
     else {
         Py_DECREF(made);
         return NULL;
@@ -376,9 +383,10 @@ static PyObject *binary(PyObject *left, PyObject *right, int which)
 static PyObject *unary(Value *self, Tape *tape, int code, PyObject *compute)
 {
     PyObject *operand = Py_NewRef(self->value);
+    Py_INCREF((PyObject *)tape);
     PyObject *value = PyObject_CallFunctionObjArgs(compute, operand, NULL);
     Py_DECREF(operand);
-    Value *made = value == NULL ? NULL : result(tape, value, 1);
+    Value *made = result(tape, value, 1);
     if (made != NULL)
         made->index = append(tape, code, self->index, NONE);
     return (PyObject *)made;
@@ -400,14 +408,19 @@ typedef struct {
     PyObject *compute; /* a reference of one's own */
 } Parts;
 
+static int code_of(PyObject *primitive, int *code)
+{
+    PyObject *number = PyObject_GetAttr(primitive, text_code);
+    if (number == NULL)
+        return -1;
+    *code = (int)PyLong_AsLong(number);
+    Py_DECREF(number);
+    return *code == -1 && PyErr_Occurred() ? -1 : 0;
+}
+
 static int parts_of(PyObject *primitive, Parts *parts)
 {
-    PyObject *code = PyObject_GetAttr(primitive, text_code);
-    if (code == NULL)
-        return -1;
-    parts->code = (int)PyLong_AsLong(code);
-    Py_DECREF(code);
-    if (parts->code == -1 && PyErr_Occurred())
+    if (code_of(primitive, &parts->code) < 0)
         return -1;
     parts->compute = PyObject_GetAttr(primitive, text_compute);
     return parts->compute == NULL ? -1 : 0;
@@ -436,7 +449,7 @@ static int note_view(Tape *tape, Value *made, PyObject *operand)
 
 /* Append the node of a value, to which the reference is taken over. `indices` is a tuple of its
  * operands' numbers where `left` and `right` cannot hold them, with the keywords, else NULL; `only`
- * is its one operand then, where it has one. */
+ * is its one operand then, where it has one. The caller holds the tape. */
 static PyObject *entered(Tape *tape, int code, PyObject *value, PyObject *indices, PyObject *attrs,
                          Py_ssize_t left, Py_ssize_t right, PyObject *only)
 {
@@ -445,10 +458,11 @@ static PyObject *entered(Tape *tape, int code, PyObject *value, PyObject *indice
         Py_DECREF(value);
         return NULL;
     }
-    Value *made = result(tape, value, 1);
-    if (made != NULL && entry != NULL) { /* neither of these two runs anything else */
+    Value *made = result((Tape *)Py_NewRef((PyObject *)tape), value, 1);
+    if (made != NULL && entry != NULL) { /* nothing else runs, unless it replaces somebody's */
         PyObject *number = PyLong_FromSsize_t(tape->count);
-        if (number == NULL || PyDict_SetItem(tape->others, number, entry) < 0)
+        if (number == NULL || PyDict_SetItem(tape->others, number, entry) < 0 ||
+            reserve(tape, 1) < 0)
             Py_CLEAR(made);
         Py_XDECREF(number);
     }
@@ -470,19 +484,26 @@ static PyObject *entered(Tape *tape, int code, PyObject *value, PyObject *indice
 /* The number of a plain operand, a constant from now on; -1 with an error set. */
 static Py_ssize_t constant(Tape *tape, PyObject *operand)
 {
-    PyObject *kind = PyDict_GetItemWithError(numbers, (PyObject *)Py_TYPE(operand));
-    if (kind == NULL) {
-        if (PyErr_Occurred())
-            return -1;
+    int code = number_code(operand);
+    if (code == 0) {
         PyObject *made =
             PyObject_CallMethodObjArgs((PyObject *)tape, text_constant, operand, NULL);
         Py_ssize_t number = made == NULL ? -1 : PyLong_AsSsize_t(made);
         Py_XDECREF(made);
         return number;
     }
-    if (reserve(tape, 1) < 0 || PyList_Append(tape->constants, operand) < 0)
+    if (code == -1 || reserve(tape, 1) < 0 || PyList_Append(tape->constants, operand) < 0)
         return -1;
-    return append(tape, (int)PyLong_AsLong(kind), NONE, NONE);
+    return append(tape, code, NONE, NONE);
+}
+
+/* A tuple to be filled while Python runs, where nobody finds it before it is full. */
+static PyObject *hidden_tuple(Py_ssize_t n)
+{
+    PyObject *made = PyTuple_New(n);
+    if (made != NULL)
+        PyObject_GC_UnTrack(made);
+    return made;
 }
 
 /* Fill in the values and numbers of operands; return 1, 0 if one belongs to another tape, or -1. */
@@ -492,24 +513,25 @@ static int taken(Tape *tape, PyObject *operands, PyObject *values, PyObject *ind
     for (Py_ssize_t i = 0, n = PyTuple_Size(operands); i < n; i++) {
         PyObject *operand = Py_NewRef(PyTuple_GetItem(operands, i));
         if (Py_TYPE(operand) != traced && Py_TYPE(operand) != arrays) {
-            int known = PyDict_Contains(numbers, (PyObject *)Py_TYPE(operand));
-            PyObject *as_it_is = operand;
-            if (known == 0) {
-                operand = PyObject_CallFunctionObjArgs(plain, as_it_is, NULL);
+            int code = number_code(operand);
+            if (code >= -1) {
+                PyObject *as_it_is = operand;
+                operand = code ? NULL : PyObject_CallFunctionObjArgs(plain, as_it_is, NULL);
                 Py_DECREF(as_it_is);
             }
-            if (known < 0 || operand == NULL) {
-                Py_XDECREF(known < 0 ? operand : NULL);
+            if (operand == NULL)
                 return -1;
-            }
         }
         Py_ssize_t number;
         PyObject *value = operand;
         if (Py_TYPE(operand) == traced) {
             Value *own = (Value *)operand;
-            if (own->tape != (PyObject *)tape || own->value == NULL) {
+            int here = own->tape == (PyObject *)tape;
+            if (!here || own->value == NULL) {
+                if (here)
+                    PyErr_SetString(PyExc_AttributeError, "_value");
                 Py_DECREF(operand);
-                return 0;
+                return here ? -1 : 0;
             }
             number = own->index;
             value = own->value;
@@ -536,22 +558,25 @@ static int taken(Tape *tape, PyObject *operands, PyObject *values, PyObject *ind
 /* See softtape.tape.Recorded. */
 static PyObject *record(Tape *tape, PyObject *primitive, PyObject *operands, PyObject *attrs)
 {
-    int keywords = attrs != Py_None && PyDict_Size(attrs) != 0;
-    if (PyErr_Occurred())
+    if (attrs != Py_None && !PyDict_Check(attrs)) {
+        PyErr_SetString(PyExc_TypeError, "the keywords of an operation are a dict, or None");
         return NULL;
+    }
+    int keywords = attrs != Py_None && PyDict_Size(attrs) != 0;
     PyObject *given = PySequence_Tuple(operands);
     if (given == NULL)
         return NULL;
+    Py_INCREF((PyObject *)tape);
     Py_ssize_t n = PyTuple_Size(given), places[2] = {NONE, NONE};
     int listed = keywords || n < 1 || n > 2;
     Parts parts = {0, NULL};
     PyObject *made = NULL, *last = NULL;
     attrs = keywords ? attrs : Py_None;
-    PyObject *values = PyTuple_New(n), *indices = listed ? PyTuple_New(n) : NULL;
+    PyObject *values = hidden_tuple(n), *indices = listed ? hidden_tuple(n) : NULL;
     if (values != NULL && (indices != NULL || !listed) && parts_of(primitive, &parts) == 0) {
         int all = taken(tape, given, values, indices, places, &last);
         if (all == 0)
-            made = PyObject_CallMethodObjArgs((PyObject *)tape, text_across, primitive, operands,
+            made = PyObject_CallMethodObjArgs((PyObject *)tape, text_across, primitive, given,
                                               attrs, NULL);
         else if (all > 0) {
             PyObject *value = PyObject_Call(parts.compute, values, keywords ? attrs : NULL);
@@ -565,6 +590,7 @@ static PyObject *record(Tape *tape, PyObject *primitive, PyObject *operands, PyO
     Py_XDECREF(indices);
     Py_XDECREF(last);
     Py_DECREF(given);
+    Py_DECREF(tape);
     return made;
 }
 
@@ -575,67 +601,87 @@ static int three(Py_ssize_t n)
     return n == 3;
 }
 
-static PyObject *tape_record(PyObject *self, PyObject *const *args, Py_ssize_t n)
+/* Whether softtape.operators has said what operations do; else an error is set. */
+static int bound(void)
 {
-    return three(n) ? record((Tape *)self, args[0], args[1], args[2]) : NULL;
+    if (traced == NULL)
+        PyErr_SetString(PyExc_RuntimeError, "import softtape.tape before values are recorded");
+    return traced != NULL;
 }
 
-/* The tape of a value, open or not; NULL with an error set. */
-static Tape *tape_of(Value *self)
+static PyObject *tape_record(PyObject *self, PyObject *const *args, Py_ssize_t n)
 {
-    if (self->tape == NULL || self->value == NULL || !PyObject_TypeCheck(self->tape, tapes)) {
+    return three(n) && bound() ? record((Tape *)self, args[0], args[1], args[2]) : NULL;
+}
+
+/* A new reference to the tape of a value, open or not; NULL with an error set. */
+static Tape *tape_of(PyObject *self)
+{
+    PyObject *tape = ((Value *)self)->tape;
+    if (!bound())
+        return NULL;
+    if (tape == NULL || ((Value *)self)->value == NULL || !PyObject_TypeCheck(tape, tapes)) {
         PyErr_SetString(PyExc_TypeError, "a traced value without a tape");
         return NULL;
     }
-    return (Tape *)self->tape;
-}
-
-/* What was made of this value alone, with keywords. The reference to `value` is taken over. */
-static PyObject *derived(Value *self, Tape *tape, int code, PyObject *attrs, PyObject *value)
-{
-    PyObject *number = PyLong_FromSsize_t(self->index);
-    PyObject *indices = number == NULL ? NULL : PyTuple_Pack(1, number);
-    PyObject *made = NULL;
-    if (indices != NULL)
-        made = entered(tape, code, value, indices, attrs, NONE, NONE, (PyObject *)self);
-    else
-        Py_DECREF(value);
-    Py_XDECREF(indices);
-    Py_XDECREF(number);
-    return made;
+    return (Tape *)Py_NewRef(tape);
 }
 
 static PyObject *value_derived(PyObject *self, PyObject *const *args, Py_ssize_t n)
 {
-    Tape *tape = three(n) ? tape_of((Value *)self) : NULL;
-    PyObject *code = tape == NULL ? NULL : PyObject_GetAttr(args[0], text_code);
-    if (code == NULL)
+    int code;
+    Tape *tape = three(n) && code_of(args[0], &code) == 0 ? tape_of(self) : NULL;
+    if (tape == NULL)
         return NULL;
-    PyObject *made =
-        derived((Value *)self, tape, (int)PyLong_AsLong(code), args[1], Py_NewRef(args[2]));
-    Py_DECREF(code);
+    PyObject *number = PyLong_FromSsize_t(((Value *)self)->index), *made = NULL;
+    PyObject *indices = number == NULL ? NULL : PyTuple_Pack(1, number);
+    if (indices != NULL)
+        made = entered(tape, code, Py_NewRef(args[2]), indices, args[1], NONE, NONE, self);
+    Py_XDECREF(indices);
+    Py_XDECREF(number);
+    Py_DECREF(tape);
     return made;
 }
 
 static PyObject *value_applied(PyObject *self, PyObject *primitive)
 {
-    Tape *tape = tape_of((Value *)self);
     Parts parts;
-    if (tape == NULL || parts_of(primitive, &parts) < 0)
+    if (parts_of(primitive, &parts) < 0)
         return NULL;
-    PyObject *operand = Py_NewRef(((Value *)self)->value);
-    PyObject *value = PyObject_CallFunctionObjArgs(parts.compute, operand, NULL);
-    Py_DECREF(operand);
+    PyObject *made = NULL;
+    Tape *tape = tape_of(self);
+    if (tape != NULL) {
+        PyObject *operand = Py_NewRef(((Value *)self)->value);
+        PyObject *value = PyObject_CallFunctionObjArgs(parts.compute, operand, NULL);
+        Py_DECREF(operand);
+        if (value != NULL)
+            made = entered(tape, parts.code, value, NULL, NULL, ((Value *)self)->index, NONE, NULL);
+        Py_DECREF(tape);
+    }
     Py_DECREF(parts.compute);
-    if (value == NULL)
-        return NULL;
-    return entered(tape, parts.code, value, NULL, NULL, ((Value *)self)->index, NONE, NULL);
+    return made;
 }
 
 static PyObject *value_record(PyObject *self, PyObject *const *args, Py_ssize_t n)
 {
-    Tape *tape = three(n) ? tape_of((Value *)self) : NULL;
-    return tape == NULL ? NULL : record(tape, args[0], args[1], args[2]);
+    Tape *tape = three(n) ? tape_of(self) : NULL;
+    PyObject *made = tape == NULL ? NULL : record(tape, args[0], args[1], args[2]);
+    Py_XDECREF((PyObject *)tape);
+    return made;
+}
+
+/* Record a call of a ufunc that is one operation. */
+static PyObject *called(PyObject *self, PyObject *primitive, PyObject *args, Py_ssize_t inputs)
+{
+    if (inputs == 1 && PyTuple_GetItem(args, 2) == self)
+        return value_applied(self, primitive);
+    PyObject *operands = PyTuple_GetSlice(args, 2, 2 + inputs), *made = NULL;
+    Tape *tape = operands == NULL ? NULL : tape_of(self);
+    if (tape != NULL)
+        made = record(tape, primitive, operands, Py_None);
+    Py_XDECREF((PyObject *)tape);
+    Py_XDECREF(operands);
+    return made;
 }
 
 /* ---- the run of a tape */
@@ -674,7 +720,7 @@ static void replace(PyObject **place, PyObject *by)
 
 static PyObject *tape_enter(PyObject *self, PyObject *unused)
 {
-    PyObject *before = PyDict_GetItemWithError(reading, text_reader);
+    PyObject *before = bound() ? PyDict_GetItemWithError(reading, text_reader) : NULL;
     if (before == NULL && PyErr_Occurred())
         return NULL;
     replace(&((Tape *)self)->before, before == NULL ? Py_None : before);
@@ -685,6 +731,8 @@ static PyObject *tape_close(PyObject *self, PyObject *unused)
 {
     Tape *tape = (Tape *)self;
     PyObject *gone[] = {tape->given, tape->arrays, tape->reads};
+    if (!bound())
+        return NULL;
     for (int i = 0; i < 3; i++)
         Py_XINCREF(gone[i]); /* what goes with it may do anything */
     replace(&tape->growing, closed);
@@ -702,7 +750,7 @@ static PyObject *tape_close(PyObject *self, PyObject *unused)
 static PyObject *tape_exit(PyObject *self, PyObject *const *args, Py_ssize_t n)
 {
     PyObject *before = ((Tape *)self)->before;
-    if (!three(n) || PyDict_SetItem(reading, text_reader, before == NULL ? Py_None : before) < 0)
+    if (!three(n) || !bound() || PyDict_SetItem(reading, text_reader, before == NULL ? Py_None : before) < 0)
         return NULL;
     PyObject *done = PyObject_CallMethodObjArgs(self, text_close, NULL);
     if (done == NULL || args[1] == Py_None)
@@ -715,6 +763,8 @@ static PyObject *tape_exit(PyObject *self, PyObject *const *args, Py_ssize_t n)
 static int whole(Tape *tape)
 {
     PyObject *dicts[] = {tape->others, tape->inputs, tape->start, tape->given, tape->reads};
+    if (!bound())
+        return 0;
     int all = tape->rows != NULL && Py_TYPE(tape->rows) == lists && tape->locations != NULL &&
               tape->starting != NULL && tape->constants != NULL &&
               PyList_CheckExact(tape->constants) && tape->guards != NULL &&
@@ -729,11 +779,12 @@ static int whole(Tape *tape)
 /* The traced value of a new input. The reference to `value` is taken over. */
 static Value *new_input(Tape *tape, PyObject *key, PyObject *value)
 {
-    Value *made = result(tape, value, 1);
-    PyObject *number = made == NULL ? NULL : PyLong_FromSsize_t(tape->count);
+    Value *made = result((Tape *)Py_NewRef((PyObject *)tape), value, 1);
+    PyObject *number = made != NULL && whole(tape) ? PyLong_FromSsize_t(tape->count) : NULL;
     int failed = number == NULL || PyDict_SetItem(tape->inputs, key, number) < 0 ||
                  PyDict_SetItem(tape->start, key, value) < 0 ||
-                 PyDict_SetItem(tape->given, key, (PyObject *)made) < 0;
+                 PyDict_SetItem(tape->given, key, (PyObject *)made) < 0 ||
+                 reserve(tape, 1) < 0; /* a key may have a hash of its own */
     Py_XDECREF(number);
     if (failed) {
         Py_XDECREF((PyObject *)made);
@@ -840,7 +891,7 @@ static PyObject *tape_graph(PyObject *self, PyObject *outputs)
     Tape *tape = (Tape *)self;
     PyObject *given = whole(tape) ? PySequence_Tuple(outputs) : NULL;
     Py_ssize_t n = given == NULL ? 0 : PyTuple_Size(given);
-    PyObject *numbers = given == NULL ? NULL : PyTuple_New(n);
+    PyObject *numbers = given == NULL ? NULL : hidden_tuple(n);
     for (Py_ssize_t i = 0; numbers != NULL && i < n; i++) {
         Py_ssize_t number = output(tape, PyTuple_GetItem(given, i));
         PyObject *item = number < 0 ? NULL : PyLong_FromSsize_t(number);
@@ -874,8 +925,7 @@ static PyObject *tape_graph(PyObject *self, PyObject *outputs)
 static PyObject *array_ufunc(PyObject *self, PyObject *args, PyObject *keywords)
 {
     Py_ssize_t inputs = PyTuple_Size(args) - 2;
-    if (Py_TYPE(self) == traced && ((Value *)self)->tape != NULL &&
-        PyObject_TypeCheck(((Value *)self)->tape, tapes) && (inputs == 1 || inputs == 2) &&
+    if (Py_TYPE(self) == traced && (inputs == 1 || inputs == 2) &&
         (keywords == NULL || !PyDict_Size(keywords))) {
         PyObject *method = PyTuple_GetItem(args, 1);
         PyObject *known = PyDict_GetItemWithError(ufuncs, PyTuple_GetItem(args, 0));
@@ -883,13 +933,9 @@ static PyObject *array_ufunc(PyObject *self, PyObject *args, PyObject *keywords)
             return NULL;
         if (known != NULL && PyUnicode_Check(method) &&
             PyUnicode_CompareWithASCIIString(method, "__call__") == 0) {
-            if (inputs == 1 && PyTuple_GetItem(args, 2) == self)
-                return value_applied(self, known);
-            PyObject *operands = PyTuple_GetSlice(args, 2, 2 + inputs);
-            PyObject *made = operands == NULL ? NULL
-                                              : record((Tape *)((Value *)self)->tape, known,
-                                                       operands, Py_None);
-            Py_XDECREF(operands);
+            Py_INCREF(known);
+            PyObject *made = called(self, known, args, inputs);
+            Py_DECREF(known);
             return made;
         }
     }

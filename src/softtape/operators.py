@@ -56,10 +56,10 @@ _COMPARE = {
 _OPERATOR = """
 def {name}(self, other):
     tape = self._tape{counting}
-    number = tape.count
     if type(other) is Traced and other._tape is tape:
         made = Traced()
         made._value = {both}
+        number = tape.count
         rows = tape.growing
         rows += ({code}, self._index, other._index)
     else:
@@ -70,6 +70,7 @@ def {name}(self, other):
             return tape.record(PRIMITIVE, (self, other), None)
         made = Traced()
         made._value = {left}
+        number = tape.count
         rows = tape.growing
         rows += (kind, {none}, {none}, {code}, self._index, number)
         tape.constants.append(other)

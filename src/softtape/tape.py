@@ -74,16 +74,17 @@ class Recorded:
             args.append(operand._index)
             values.append(operand._value)
         made = Traced()
-        number = self.count
-        rows = self.growing
         if attrs or not 0 < len(args) < 3:
             made._value = value = primitive.compute(*values, **(attrs or _NO_ATTRS))
+            # only now: what computes may close the tape, or record on it
+            rows, number = self.growing, self.count
             rows += (primitive.code, NONE, NONE)
             self.others[number] = (tuple(args), attrs or None)
             if len(args) == 1 and type(value) is _ARRAY and value.base is not None:
                 self.views += (ref(made), ref(operand))  # numpy says it shares memory
         else:
             made._value = primitive.compute(*values)
+            rows, number = self.growing, self.count
             rows += (primitive.code, *args) if len(args) == 2 else (primitive.code, *args, NONE)
         made._tape = self
         made._index = number

@@ -9,6 +9,7 @@ import gc
 import operator
 import subprocess
 import sys
+import types
 import weakref
 from collections.abc import Callable
 from decimal import Decimal
@@ -353,6 +354,151 @@ def test_a_tape_closed_while_numpy_computes_is_not_written_to(operate: Any) -> N
     assert len(tape.rows) == 3 * tape.count <= 6  # a constant, perhaps
 
 
+def test_nor_is_one_closed_while_python_computes_for_it() -> None:
+    tape = Tape()
+    x = tape.input("x", np.float64(0.0))
+    for attrs in (None, {"dtype": "f8"}):
+        primitive = types.SimpleNamespace(code=0, compute=lambda _, **__: tape.close())
+        with pytest.raises(TraceError, match="outlived"):
+            Recorded.record(tape, primitive, [x], attrs)
+        assert len(tape.rows) == 3 * tape.count == 3
+        tape.growing = tape.rows
+
+
+RECORDS = [Recorded.record, *([recorder.Growing.record] if recorder else [])]
+
+
+@pytest.mark.parametrize("kind", [Tape, lambda: Tape(locate=True), InnerTape])
+def test_what_is_recorded_while_numpy_computes_comes_before(kind: Callable[[], Tape]) -> None:
+    tape = kind()
+    given = [np.float64(0.0), np.float64(3.0), np.array([1e308, 1e308])]
+    x, y, z = [tape.input(str(i), value) for i, value in enumerate(given)]
+    between: list[Any] = []
+    made: list[Any] = []
+    with np.errstate(all="call", call=lambda *_: between.append(y + 2.0)):
+        made += [y / x, x / x, y / 0.0, 1.0 / x, np.log(x)]
+        for record in RECORDS:
+            made.append(record(tape, PRIMITIVES["divide"], (y, x), None))
+            made.append(record(tape, PRIMITIVES["sum"], (z,), {"axis": 0}))
+    nodes = tape.nodes
+    for value in (*between, *made):
+        op, args, attrs = nodes[value._index]
+        operands = [given[a] if a < len(given) else nodes[a][2] for a in args]
+        with np.errstate(all="ignore"):
+            again = PRIMITIVES[op].compute(*operands, **(attrs or {}))
+        np.testing.assert_array_equal(again, value._value)
+    assert len(between) >= len(made)
+
+
+def going(x: Any, what: str) -> Any:
+    """Return a function that takes from a value what it is made of, if it still has it."""
+
+    def go(*_: Any) -> float:
+        if hasattr(x, what):
+            object.__delattr__(x, what)
+        gc.collect()
+        return 1.0
+
+    return go
+
+
+def alone() -> Any:
+    """Return a value that alone holds its tape."""
+    tape = Tape()
+    x = tape.input("x", np.float64(0.0))
+    tape._given.clear()
+    return x
+
+
+@compiled
+class TestWhatPythonDoesMeanwhile:
+    @pytest.mark.parametrize("operate", [lambda x: 1.0 / x, np.log, lambda x: np.divide(1.0, x)])
+    def test_a_tape_may_go_while_numpy_computes(self, operate: Callable[..., Any]) -> None:
+        x = alone()
+        with np.errstate(all="call", call=going(x, "_tape")):
+            made = operate(x)
+        assert made._tape.count == made._index + 1 == len(made._tape.rows) // 3
+
+    def test_a_tape_may_go_while_an_operand_is_taken(self) -> None:
+        x = alone()
+        other = type("Other", (), {"_softtape_current": going(x, "_tape")})()
+        with pytest.raises(AttributeError, match="_tape"):
+            x._softtape_record(PRIMITIVES["add"], (other, x), None)
+
+    @pytest.mark.parametrize("what", ["_tape", "_value"])
+    def test_a_type_may_have_a_hash_that_does_anything(self, what: str) -> None:
+        x = alone()
+        go = going(x, what)
+        equal = {"__hash__": lambda _: hash((go(), float)[1]), "__eq__": lambda *_: True}
+        number = type("Kind", (type,), equal)("Number", (float,), {})(2.0)
+        with pytest.raises(AttributeError, match=what):
+            x + number
+
+    def test_so_may_what_is_given_as_a_ufunc(self) -> None:
+        x = alone()
+        go = going(x, "_tape")
+        equal = {"__hash__": lambda _: hash((go(), np.add)[1]), "__eq__": lambda *_: True}
+        with pytest.raises(TypeError, match="without a tape"):
+            x.__array_ufunc__(type("Ufunc", (), equal)(), "__call__", x, 2.0)
+
+    def test_nobody_finds_operands_before_they_are_all_there(self) -> None:
+        found: list[Any] = []
+
+        def look(_: Any) -> float:
+            found.extend(t for t in gc.get_objects() if type(t) is tuple)
+            return 1.0
+
+        with Tape() as tape:
+            x = tape.input("x", 0.5)
+            other = type("Other", (), {"_softtape_current": look})()
+            made: Any = tape.record(PRIMITIVES["where"], (other, x, 2.0), None)
+        assert made._value == 0.5
+        assert tape.others[made._index][0] == (1, 0, 2)
+
+    def test_an_entry_that_was_in_the_way_may_close_the_tape(self) -> None:
+        with Tape() as tape:
+            x = tape.input("x", np.array([1.0, 2.0]))
+            Entry = type("Entry", (), {"__del__": lambda _: tape.close()})  # noqa: N806
+            tape.others[tape.count] = Entry()
+            with pytest.raises(TraceError, match="outlived"):
+                x[1:]
+        assert len(tape.rows) == 3
+
+    def test_a_list_of_operands_may_change_and_an_iterator_ends(self) -> None:
+        with Tape() as tape, InnerTape() as inner:
+            x, y = tape.input("x", 1.0), inner.input("y", 2.0)
+            operands: list[Any] = [y]
+            more = type("More", (), {"_softtape_current": lambda _: operands.append(y) or 3.0})()
+            operands.append(more)
+            made: Any = inner.record(PRIMITIVES["stack"], operands, {"axis": 0})
+            assert made._value.tolist() == [2.0, 3.0]
+            made = inner.record(PRIMITIVES["stack"], iter([y, x]), {"axis": 0})
+            assert made._value.tolist() == [2.0, 1.0]
+
+
+@compiled
+@pytest.mark.parametrize("kind", [Tape, InnerTape])
+def test_what_cannot_be_recorded_is_refused_by_name(kind: Callable[[], Tape]) -> None:
+    tape = kind()
+    x = tape.input("x", 0.5)
+    wrong: Any = types.SimpleNamespace(code="a", compute=lambda *_, **__: 1.0)
+    for attempt in (
+        lambda: x._derived(wrong, {"axis": 0}, 1.0),
+        lambda: x._applied(wrong),
+        lambda: tape.record(wrong, (x, x), None),
+    ):
+        with pytest.raises(TypeError, match="integer"):
+            attempt()
+    for attrs in ((), [("axis", 0)], 0, "axis"):
+        with pytest.raises(TypeError, match="are a dict, or None"):
+            x._softtape_record(PRIMITIVES["sum"], (x,), attrs)
+    y = x + 1.0
+    del y._value
+    with pytest.raises(AttributeError, match="_value"):
+        tape.record(PRIMITIVES["add"], (x, y), None)
+    assert len(tape.rows) == 3 * tape.count
+
+
 @compiled
 def test_values_without_a_tape_are_refused_by_name() -> None:
     bare = recorder.Value()
@@ -477,6 +623,36 @@ before, old = said(), said
 for name in [name for name in sys.modules if name.startswith("softtape")]:
     del sys.modules[name]
 """
+
+
+UNBOUND = """
+import importlib.util
+spec = importlib.util.spec_from_file_location("softtape._recorder", {!r})
+recorder = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(recorder)
+value, tape = recorder.Value(), recorder.Growing()
+value._tape, value._value = tape, 1.0
+for record in (
+    lambda: tape.record(None, (1.0,), None),
+    lambda: value._softtape_record(None, (1.0,), None),
+    lambda: value._derived(type("Primitive", (), {{"code": 3}}), None, 1.0),
+    lambda: tape.input("x", 1.0),
+    lambda: tape.graph([1.0]),
+    tape.__enter__,
+    tape.close,
+    lambda: tape.__exit__(None, None, None),
+):
+    try:
+        record()
+    except RuntimeError as error:
+        print(error)
+"""
+
+
+@compiled
+def test_before_anybody_said_what_operations_do_nothing_is_recorded() -> None:
+    said = printed(UNBOUND.format(recorder.__file__)).splitlines()
+    assert said == ["import softtape.tape before values are recorded"] * 8
 
 
 def printed(program: str) -> str:
