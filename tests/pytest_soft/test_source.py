@@ -166,7 +166,7 @@ SOURCE_OPTION = "--soft-write=source"
 
 
 def test_a_fit_into_the_source(program):
-    result = program.apart("--soft-fit", SOURCE_OPTION, "-p", "no:xdist")
+    result = program.fit(SOURCE_OPTION)
     assert result.ret == 0
     text = (program.path / "program.py").read_text()
     lines = text.splitlines()
@@ -218,7 +218,7 @@ def test_values_move_from_the_store_into_the_source(program):
 
 
 def test_workers_write_the_same(program):
-    program.apart("--soft-fit", SOURCE_OPTION, "-p", "no:xdist")
+    program.fit(SOURCE_OPTION)
     alone = (program.path / "program.py").read_text()
     program.write("program.py", PROGRAM)
     program.store("program").unlink()
@@ -238,7 +238,7 @@ def test_a_source_that_changed_meanwhile_is_left_alone(program):
             path.write_text(path.read_text().replace("Param(1.0)", "Param(1.25)"))
         """,
     )
-    result = program.apart("--soft-fit", SOURCE_OPTION, "-p", "no:xdist")
+    result = program.fit(SOURCE_OPTION)
     assert "gain = Param(1.25)" in (program.path / "program.py").read_text()
     result.stdout.fnmatch_lines(
         ["*gain goes into the store: the file changed since it was imported*"]

@@ -354,7 +354,7 @@ def test_an_entry_that_no_param_takes(fitted):
     ],
 )
 def test_options_that_make_no_sense(fitted, options, told):
-    result = fitted.apart(*options)
+    result = fitted.check(*options)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert told in " ".join(result.stderr.str().split())
 
