@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Callable
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -112,18 +113,17 @@ _COUNTED = frozenset({"add", "sub", "mul"})
 
 def give_operators(traced: Any) -> None:
     """Give ``traced``, which is :class:`softtape.traced.Traced`, Python's operators."""
-    methods = python_operators(traced)
     if recorder is not None:
-        _bind(traced, methods)
+        _bind(traced)
         del traced.__array_ufunc__  # compiled, they all come with its base
         return
-    for name, method in methods.items():
+    for name, method in python_operators(traced).items():
         setattr(traced, name, method)
 
 
-def _bind(traced: Any, methods: dict[str, Callable[..., Any]]) -> None:
+def _bind(traced: Any) -> None:
     """Tell the compiled operators what to do, and what has whatever is not simple."""
-    table = {}
+    table, methods = {}, {name: _late(make) for name, make in _makers(traced).items()}
     for short, (name, _) in (BINARY | _COMPARE | _UNARY).items():
         own = methods[f"__{short}__"], methods.get(f"__r{short}__")
         table[short] = (PRIMITIVES[name].code, PRIMITIVES[name].compute, *own)
@@ -133,11 +133,30 @@ def _bind(traced: Any, methods: dict[str, Callable[..., Any]]) -> None:
 
 def python_operators(traced: type) -> dict[str, Callable[..., Any]]:
     """Return the operators of ``traced`` as methods written in Python, by name."""
+    return {name: make() for name, make in _makers(traced).items()}
+
+
+def _makers(traced: type) -> dict[str, Callable[[], Callable[..., Any]]]:
+    """Return what makes each of them."""
     plain = {f"__{short}__": entry for short, entry in (BINARY | _COMPARE).items()}
     reflected = {f"__r{short}__": entry for short, entry in BINARY.items()}
-    methods = {name: _method(_OPERATOR, name, entry, traced) for name, entry in plain.items()}
-    methods |= {n: _method(_REFLECTED, n, entry, traced) for n, entry in reflected.items()}
-    return methods | {f"__{short}__": _unary(PRIMITIVES[n]) for short, (n, _) in _UNARY.items()}
+    unary = {f"__{short}__": PRIMITIVES[name] for short, (name, _) in _UNARY.items()}
+    return {
+        **{name: partial(_method, _OPERATOR, name, entry, traced) for name, entry in plain.items()},
+        **{n: partial(_method, _REFLECTED, n, entry, traced) for n, entry in reflected.items()},
+        **{name: partial(_unary, primitive) for name, primitive in unary.items()},
+    }
+
+
+def _late(make: Callable[[], Callable[..., Any]]) -> Callable[..., Any]:
+    """Return a method that is made when it is first called: few of them ever are."""
+    made = cache(make)
+
+    def method(*operands: Any) -> Any:
+        __tracebackhide__ = True
+        return made()(*operands)
+
+    return method
 
 
 def _unary(primitive: Primitive) -> Callable[[Any], Any]:
