@@ -63,7 +63,7 @@ typedef struct {
     Py_ssize_t index;
 } Value;
 
-enum { REVISION = 7 }; /* of what softtape.native asks for: one more whenever this file changes */
+enum { REVISION = 8 }; /* of what softtape.native asks for: one more whenever this file changes */
 enum { NONE = -1, IS_INPUT = -1 }; /* in place of an operand, and a code, as in softtape.columns */
 enum { FEW = 1000 };               /* as in softtape.tape */
 enum { ADD, SUB, MUL, TRUEDIV, POW, MOD, FLOORDIV, MATMUL, AND, OR, XOR, LT, LE, EQ, NE, GT, GE,
@@ -449,7 +449,7 @@ static int note_view(Tape *tape, Value *made, PyObject *operand)
 
 /* Append the node of a value, to which the reference is taken over. `indices` is a tuple of its
  * operands' numbers where `left` and `right` cannot hold them, with the keywords, else NULL; `only`
- * is its one operand then, where it has one. The caller holds the tape. */
+ * is its one operand then, where it has one that is traced. The caller holds the tape. */
 static PyObject *entered(Tape *tape, int code, PyObject *value, PyObject *indices, PyObject *attrs,
                          Py_ssize_t left, Py_ssize_t right, PyObject *only)
 {
@@ -582,7 +582,7 @@ static PyObject *record(Tape *tape, PyObject *primitive, PyObject *operands, PyO
             PyObject *value = PyObject_Call(parts.compute, values, keywords ? attrs : NULL);
             if (value != NULL)
                 made = entered(tape, parts.code, value, indices, attrs, places[0], places[1],
-                               n == 1 && listed ? last : NULL);
+                               n == 1 && listed && Py_TYPE(last) == traced ? last : NULL);
         }
     }
     Py_XDECREF(parts.compute);
@@ -750,7 +750,8 @@ static PyObject *tape_close(PyObject *self, PyObject *unused)
 static PyObject *tape_exit(PyObject *self, PyObject *const *args, Py_ssize_t n)
 {
     PyObject *before = ((Tape *)self)->before;
-    if (!three(n) || !bound() || PyDict_SetItem(reading, text_reader, before == NULL ? Py_None : before) < 0)
+    if (!three(n) || !bound() ||
+        PyDict_SetItem(reading, text_reader, before == NULL ? Py_None : before) < 0)
         return NULL;
     PyObject *done = PyObject_CallMethodObjArgs(self, text_close, NULL);
     if (done == NULL || args[1] == Py_None)

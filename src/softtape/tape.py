@@ -80,7 +80,8 @@ class Recorded:
             rows, number = self.growing, self.count
             rows += (primitive.code, NONE, NONE)
             self.others[number] = (tuple(args), attrs or None)
-            if len(args) == 1 and type(value) is _ARRAY and value.base is not None:
+            viewed = len(args) == 1 and type(operand) is Traced
+            if viewed and type(value) is _ARRAY and value.base is not None:
                 self.views += (ref(made), ref(operand))  # numpy says it shares memory
         else:
             made._value = primitive.compute(*values)

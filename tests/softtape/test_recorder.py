@@ -390,6 +390,14 @@ def test_what_is_recorded_while_numpy_computes_comes_before(kind: Callable[[], T
     assert len(between) >= len(made)
 
 
+@pytest.mark.parametrize("record", RECORDS)
+def test_a_view_of_a_plain_operand_is_recorded_as_no_view(record: Callable[..., Any]) -> None:
+    with Tape() as tape:
+        made = record(tape, PRIMITIVES["broadcast_to"], (2.0,), {"shape": (3,)})
+        assert made._index + 1 == tape.count == len(tape.rows) // 3
+        assert tape.views == []
+
+
 def going(x: Any, what: str) -> Any:
     """Return a function that takes from a value what it is made of, if it still has it."""
 
