@@ -173,7 +173,9 @@ class Group:
         places = np.searchsorted(numbers, list(needs)).tolist()
         wanted: dict[Needs, list[Any]] = {}
         for place, need in zip(places, needs.values(), strict=True):
-            wanted.setdefault(need, []).extend([case.constants[place] for case in self.cases])
+            column = [case.constants[place] for case in self.cases]
+            same = len({*map(id, column)}) == 1  # as an exponent is
+            wanted.setdefault(need, []).extend(column[:1] if same else column)
         return all(need.met_by_all(constants) for need, constants in wanted.items())
 
     @property

@@ -162,8 +162,12 @@ def _tried(objective: Objective, theta: Floats, sure: bool) -> tuple[float, _Mod
 
 def _model(objective: Objective, theta: Floats) -> _Model:
     residuals, jacobian = objective.residuals_and_jacobian(theta)
-    with np.errstate(over="ignore", under="ignore"):
-        return _Model(float((residuals**2).sum()), residuals, jacobian)
+    return _Model(_total(residuals), residuals, jacobian)
+
+
+@_QUIETLY
+def _total(residuals: Floats) -> float:
+    return float((residuals**2).sum())
 
 
 @_QUIETLY
@@ -256,7 +260,7 @@ def _damped(sigma: Floats, right: Floats, turned: Floats, damping: float) -> Flo
     A = UΣVᵀ is given by Σ, Vᵀ and Uᵀt, with which each damping is a matter of two products.
     """
     squares = sigma**2 + damping
-    kept = squares > (_EPS * right.shape[1]) ** 2 * squares.max(initial=0.0)
+    kept = squares > (_EPS * right.shape[1]) ** 2 * squares[:1]  # which is the largest
     step: Floats = right.T @ np.where(kept, -sigma * turned / squares, 0.0)
     return step
 
