@@ -201,7 +201,7 @@ class _Compiled:
     ) -> None:
         self._keys = list(graph.inputs)
         self._places = [*enumerate(self._keys, start=1)]  # of the gradient, among the outputs
-        self._shapes = [np.shape(graph.start[key]) for key in self._keys]
+        self._sizes = [int(np.size(graph.start[key])) for key in self._keys]
         self._count = len(graph.outputs)
         self._width = width
         self._kind = kind
@@ -288,20 +288,19 @@ class _Compiled:
     def _rows(
         self, outputs: Sequence[Any], weights: Floats, holds: NDArray[np.bool_] | None
     ) -> Share:
-        n, m = len(weights), self._count
-        roots = np.sqrt(weights)[:, None]
-        parts = [np.reshape(r, (self._width, np.size(r) // self._width))[:n] for r in outputs[:m]]
-        residuals = (parts[0] if m == 1 else np.concatenate(parts, axis=1)) * roots
+        n, m, width = len(weights), self._count, self._width
+        roots = np.sqrt(weights).reshape(n, 1, 1)
+        parts = [r.reshape(width, -1, 1)[:n] for r in outputs[:m]]
+        residuals = roots * (parts[0] if m == 1 else np.concatenate(parts, axis=1))
         rows = {}
-        for i, key in enumerate(self._keys):
-            size = int(np.prod(self._shapes[i]))
+        for i, key in enumerate(self._keys, start=m):
             blocks = [
-                np.reshape(outputs[m + j * len(self._keys) + i], (self._width, part.shape[1], size))
-                for j, part in enumerate(parts)
+                block.reshape(width, part.shape[1], self._sizes[i - m])[:n]
+                for block, part in zip(outputs[i :: len(self._keys)], parts, strict=False)
             ]
-            block = (blocks[0] if m == 1 else np.concatenate(blocks, axis=1))[:n]
-            rows[key] = np.reshape(block * roots[:, :, None], (n * block.shape[1], size))
-        return Share(np.zeros(n), holds, residuals=np.ravel(residuals), rows=rows)
+            block = roots * (blocks[0] if m == 1 else np.concatenate(blocks, axis=1))
+            rows[key] = block.reshape(n * block.shape[1], block.shape[2])
+        return Share(_LEFT_OUT, holds, residuals=residuals.reshape(-1), rows=rows)
 
 
 def _true_where_it_holds(value: Any, expected: Any) -> int | None:

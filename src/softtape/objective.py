@@ -235,8 +235,7 @@ class Objective:
             for key, rows in share.rows.items():
                 matrix[start : start + len(part), self.layout.slices[key]] = rows
             start += len(part)
-        with np.errstate(over="ignore", invalid="ignore"):
-            self._seen(theta, float(residuals @ residuals))
+        self._seen(theta, float(residuals.dot(residuals)))  # which does not warn
         return residuals, self._pulled_back(theta, matrix)
 
     @cached_property

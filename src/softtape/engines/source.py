@@ -38,7 +38,7 @@ __all__ = ["Writer"]
 
 _INFIX = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/"}
 _REDUCTIONS = {"sum": np.add.reduce, "max": np.maximum.reduce, "min": np.minimum.reduce}
-_VIEWS = {"reshape", "transpose", "broadcast_to", "flip", "getitem", "stop_gradient"}
+_VIEWS = {"reshape", "transpose", "broadcast_to", "flip", "getitem", "stop_gradient", "stack"}
 
 
 class Writer:
@@ -189,7 +189,8 @@ class Writer:
         if op not in _VIEWS or len(args) != 1 or not self.names[args[0]].startswith("b"):
             return False
         source = int(self.names[args[0]][1:])
-        compute = partial(PRIMITIVES[op].compute, **(attrs or {}))
+        compute = np.expand_dims if op == "stack" else PRIMITIVES[op].compute
+        compute = partial(compute, **(attrs or {}))
         value = compute(self._buffers[source])
         if not np.may_share_memory(value, self._buffers[source]):
             return False

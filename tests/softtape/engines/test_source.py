@@ -25,6 +25,7 @@ PROGRAMS = {
     "vectors": lambda x: np.exp(x)[0] @ np.sin(x)[1] + np.exp(x)[:, 1] @ np.sin(x)[:, 2],
     "truths": lambda x: np.sum(np.where((x > 0.2) & (x < 1.5), np.exp(x), x)),
     "maxima": lambda x: np.sum(np.maximum(np.exp(x), 2.0 * x)) + np.min(np.exp(x)),
+    "stacked alone": lambda x: np.sum(np.stack([np.exp(x)], axis=1) * np.sin(np.cos(x))[:, None]),
     "no elements": lambda x: np.sum(np.exp(x)[3:]) + np.sum(x),
 }  # fmt: skip
 
