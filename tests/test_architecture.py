@@ -45,6 +45,7 @@ ORDER = [
     "param",
     "tied",
     "distributions",
+    "mathematics",
     "patches",
     "losses",
     "transforms",

@@ -23,6 +23,7 @@ import numpy as np
 
 from softtape.arrays import Fresh, Mutated, bare, linked
 from softtape.graph import has_hole
+from softtape.mathematics import CMATH, DOMAINS, MATH, OF_ITEMS
 from softtape.operands import changeable, plain_operand, stacked
 from softtape.ops import FUNCTIONS
 from softtape.ops.assignment import CHANGING
@@ -32,91 +33,6 @@ from softtape.traced import Traced
 __all__ = ["FOLLOWED", "following"]
 
 __tracebackhide__ = True  # pytest shows the user's line instead
-
-
-def _log(x: Any, base: Any = math.e) -> Any:
-    return np.log(x) if base == math.e else np.log(x) / np.log(base)
-
-
-def _isclose(a: Any, b: Any, *, rel_tol: Any = 1e-9, abs_tol: Any = 0.0) -> bool:
-    near = np.maximum(rel_tol * np.maximum(np.abs(a), np.abs(b)), abs_tol)
-    return bool((a == b) | ((np.abs(a - b) <= near) & np.isfinite(a) & np.isfinite(b)))
-
-
-def _fsum(values: Any) -> Any:
-    return np.sum(stacked(list(values)))
-
-
-def _prod(values: Any, *, start: Any = 1) -> Any:
-    return start * np.prod(stacked(list(values)))
-
-
-def _dist(p: Any, q: Any) -> Any:
-    return np.linalg.norm(stacked(list(p)) - stacked(list(q)))
-
-
-def _hypot(*sides: Any) -> Any:
-    return np.linalg.norm(stacked(list(sides)))
-
-
-def _truth(function: Callable[[Any], Any]) -> Callable[[Any], bool]:
-    return lambda x: bool(function(x))
-
-
-_MATH: dict[str, Callable[..., Any]] = {
-    **{name: getattr(np, name) for name in ("sin", "cos", "tan", "sinh", "cosh", "tanh")},
-    **{name: getattr(np, name) for name in ("exp", "expm1", "exp2", "log2", "log10", "log1p")},
-    **{name: getattr(np, name) for name in ("sqrt", "cbrt", "fabs", "fmod", "copysign")},
-    **{name: getattr(np, name) for name in ("degrees", "radians")},
-    **{f"a{name}": getattr(np, f"arc{name}") for name in ("sin", "cos", "tan", "tan2")},
-    **{f"a{name}": getattr(np, f"arc{name}") for name in ("sinh", "cosh", "tanh")},
-    **{name: _truth(getattr(np, name)) for name in ("isfinite", "isinf", "isnan")},
-    **{name: getattr(np, name) for name in ("modf", "frexp", "ldexp", "nextafter")},
-    "remainder": lambda x, y: x - y * np.rint(x / y),
-    "isclose": _isclose,
-    "pow": np.power,
-    "log": _log,
-    "fsum": _fsum,
-    "prod": _prod,
-    "dist": _dist,
-    "hypot": _hypot,
-    "sumprod": lambda p, q, /: np.sum(stacked(list(p)) * stacked(list(q))),  # from Python 3.12
-    "fma": lambda x, y, z, /: x * y + z,  # from Python 3.13
-}
-_OF_ITEMS = frozenset({"fsum", "prod", "dist", "sumprod"})
-"""Functions of :mod:`math` whose arguments may be iterators."""
-
-_DOMAINS: dict[str, Callable[[Any], Any]] = {
-    **dict.fromkeys(("log", "log2", "log10"), lambda x: x > 0),
-    **dict.fromkeys(("sqrt", "pow"), lambda x: x >= 0),
-    **dict.fromkeys(("asin", "acos"), lambda x: np.abs(x) <= 1),
-    "log1p": lambda x: x > -1,
-    "acosh": lambda x: x >= 1,
-    "atanh": lambda x: np.abs(x) < 1,
-}
-"""Where functions of :mod:`math` do not raise: a program may catch what they raise elsewhere."""
-
-
-def _of_complex(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    return lambda z: function(z.astype(complex))
-
-
-def _complex_log(z: Any, base: Any = None) -> Any:
-    made = np.log(stacked([z]).astype(complex)[0])
-    return made if base is None else made / _complex_log(base)
-
-
-_CMATH: dict[str, Callable[..., Any]] = {
-    **{name: _of_complex(getattr(np, name)) for name in ("exp", "log10", "sqrt", "sin", "cos")},
-    **{name: _of_complex(getattr(np, name)) for name in ("tan", "sinh", "cosh", "tanh")},
-    **{f"a{name}": _of_complex(getattr(np, f"arc{name}")) for name in ("sin", "cos", "tan")},
-    **{f"a{name}": _of_complex(getattr(np, f"arc{name}")) for name in ("sinh", "cosh", "tanh")},
-    **{name: _truth(getattr(np, name)) for name in ("isfinite", "isinf", "isnan")},
-    "log": _complex_log,
-    "phase": np.angle,
-    "polar": lambda z: (np.abs(z), np.angle(z)),
-    "rect": lambda r, phi: r * np.exp(1j * phi),
-}
 
 
 def _array(values: Any, dtype: Any = None, *, ndmin: int = 0, copy: Any = True, **_: Any) -> Any:
@@ -231,7 +147,7 @@ def _looking(original: Callable[..., Any], follow: Callable[..., Any]) -> Callab
 @functools.cache
 def _raising(original: Callable[..., Any], follow: Callable[..., Any]) -> Callable[..., Any]:
     """Do as :func:`_looking` does, and raise where math does, under guard."""
-    inside = _DOMAINS.get(original.__name__)
+    inside = DOMAINS.get(original.__name__)
 
     def raise_as_math(args: tuple[Any, ...]) -> None:
         original(*(x._value if type(x) is Traced else x for x in args))
@@ -402,22 +318,29 @@ def _nditer(*args: Any, **keywords: Any) -> Any:
 
 
 def _vectorized(self: Any, *args: Any, **keywords: Any) -> Any:
-    """Do what np.vectorize does, one element after the other."""
-    if not any(map(_concerns_us, (*args, *keywords.values()))):
-        return _VECTORIZE(self, *args, **keywords)
-    if self.signature is not None:
+    """Do what np.vectorize does, one element after the other: its function may read a Param."""
+    call: dict[Any, Any] = {**dict(enumerate(args)), **keywords}
+    each = [name for name in call if name not in self.excluded]
+    traced = any(map(_concerns_us, call.values()))
+    if self.signature is not None and traced:
         refuse(
             "np.vectorize with signature=", "Write the loop: np.stack([f(row) for row in rows])."
         )
-    call: dict[Any, Any] = {**dict(enumerate(args)), **keywords}
-    each = [name for name in call if name not in self.excluded]
-    given = np.broadcast_arrays(*(stacked(_current(call[name])) for name in each))
-    shape = np.shape(given[0]) if given else ()
+    if self.signature is not None or not each or not callable(self.pyfunc):
+        return _VECTORIZE(self, *args, **keywords)
+    given = [
+        stacked(_current(x)) if _concerns_us(x) else np.asarray(x, object)
+        for x in map(call.get, each)
+    ]
+    shape = np.broadcast_shapes(*map(np.shape, given))
     made = []
     for index in np.ndindex(shape):
-        call.update(zip(each, (x[index] for x in given), strict=True))
+        call.update(zip(each, (np.broadcast_to(x, shape)[index] for x in given), strict=True))
         places = [call[i] for i in range(len(args))]
         made.append(self.pyfunc(*places, **{name: call[name] for name in keywords}))
+    if not _concerns_us(made):
+        known = np.vectorize(made.__getitem__, self.otypes)
+        return _VECTORIZE(known, np.arange(len(made)).reshape(shape))
     if made and isinstance(made[0], tuple):
         return tuple(np.reshape(stacked(list(part)), shape) for part in zip(*made, strict=True))
     return np.reshape(stacked(made), shape)
@@ -526,12 +449,12 @@ _VECTORIZE = np.vectorize.__call__
 
 def _replacements() -> Iterator[tuple[Any, str, Any, Any]]:
     """Yield module, name, what stands there and what is to stand there."""
-    for name, follow in _MATH.items():
+    for name, follow in MATH.items():
         original = getattr(math, name, None)
         if original is not None:
-            looking = _looking_inside if name in _OF_ITEMS else _raising
+            looking = _looking_inside if name in OF_ITEMS else _raising
             yield math, name, original, looking(original, follow)
-    for name, follow in _CMATH.items():
+    for name, follow in CMATH.items():
         original = getattr(cmath, name)
         yield cmath, name, original, _looking(original, follow)
     for name, follow in _NUMPY.items():

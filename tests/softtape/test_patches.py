@@ -213,6 +213,26 @@ def test_assigning_into_a_plain_array_is_still_refused():
         plain[0] = tape.input("x", 0.5)
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: np.vectorize(lambda s, k=1: len(s) * k)(["a", "bcd"], k=2),
+        lambda: np.vectorize(lambda x: x * 2, otypes=[np.float32])([[1], [2]]),
+        lambda: np.vectorize(lambda x: type(x).__name__)(np.array([1.0, 2.0])),
+        lambda: np.vectorize(lambda x, y: (x, y))([[1], [2]], [1.5, 2.5])[1],
+        lambda: np.vectorize(lambda x: x, otypes=[float])([]),
+        lambda: np.vectorize(otypes=[float])(lambda x: x)(3),
+    ],
+)
+def test_a_vectorized_function_of_plain_values_is_numpys(make):
+    plain = make()
+    with following():
+        made = make()
+    assert type(made) is type(plain)
+    assert made.dtype == plain.dtype
+    assert made.tolist() == plain.tolist()
+
+
 LISTS = [
     lambda x: np.sum([x[0], 2 * x[1] ** 2]),
     lambda x: np.mean([f(x[0]) for f in (np.sin, np.cos)]) * x[1],
@@ -226,6 +246,7 @@ LISTS = [
     lambda x: np.where([True, False], [x[0], 1.0], (2.0, x[1])) @ np.cumsum([x[0], x[1]]),
     lambda x: np.vectorize(lambda a, b=1.0: a * b)([x[0], 2.0], b=x)[1],
     lambda x: np.vectorize(lambda p, a: p[1] * a, excluded=[0])(x, x)[0],
+    lambda x: np.vectorize(lambda t: x[0] ** t if t > 0 else x[1])([[1.0, -1.0]])[0] @ [2.0, 3.0],
     lambda x: np.interp(0.3, [0.0, 1.0], x * 1j + x[::-1]).imag,
     lambda x: np.concatenate([x, [1]], dtype=float)[:2] @ np.stack([x, x], dtype=float)[1],
     lambda x: np.einsum("i,i", x, [1, 2], dtype=float) + np.vstack([x, x], dtype=float)[0, 1],
