@@ -16,7 +16,7 @@ _REVISION = 8  # of the source: a checkout may have a compiled file of an older 
 recorder: Any
 try:
     import softtape._recorder as recorder  # type: ignore[import-not-found,no-redef]
-except ImportError:
+except (ImportError, SystemError):  # there is none, or it is cut short or of something else
     recorder = None
 if getattr(recorder, "REVISION", None) != _REVISION or not recorder.claim():
     recorder = None  # where softtape was imported anew, the one before may be in use

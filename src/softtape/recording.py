@@ -16,12 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from softtape.errors import SoftError, TraceError
 from softtape.graph import CONSTANT, INPUT, Graph
 from softtape.operands import plain_operand
 from softtape.ops import PRIMITIVES
 from softtape.patches import following
-from softtape.refusals import UNKNOWING, explained, outlived
+from softtape.refusals import outlived, reraise
 from softtape.tape import Tape
 from softtape.traced import Recorder, Traced
 
@@ -148,13 +147,8 @@ def record(
             result = function([tape.input(key, _plain(x)) for key, x in given.items()])
         graph = tape.graph(checked(result, bool(tape.guards)))
         return Recorded(graph, given | tape.around, tape.kept)
-    except SoftError:
-        raise
-    except (ValueError, SystemError, *UNKNOWING) as error:
-        if isinstance(error.__cause__, TraceError):
-            raise error.__cause__ from None  # numpy or C hides it, as Tape.__exit__ says
-        if (said := explained(error, error.__traceback__)) is not None:
-            raise said from error
+    except Exception as error:
+        reraise(error, error.__traceback__)
         raise
     finally:
         tape.close()

@@ -17,9 +17,7 @@ from softtape.location import asked_by_scipy, raised_at, user_location
 
 __all__ = [
     "UNFOLLOWED",
-    "UNKNOWING",
     "UNREADABLE",
-    "explained",
     "outlived",
     "refuse",
     "refuse_array",
@@ -28,6 +26,7 @@ __all__ = [
     "refuse_function",
     "refuse_hole",
     "refuse_unknown_arguments",
+    "reraise",
 ]
 
 __tracebackhide__ = True  # pytest shows the user's line instead
@@ -220,16 +219,28 @@ _NOT_NUMBERS = {
 }
 
 
-UNKNOWING = (TypeError, AttributeError, NotImplementedError, BufferError)
+_UNKNOWING = (TypeError, AttributeError, NotImplementedError, BufferError)
 """What code raises that does not know traced values."""
 
 
-def explained(error: BaseException | None, traceback: TracebackType | None) -> TraceError | None:
+def reraise(error: BaseException, traceback: TracebackType | None) -> None:
+    """Raise what an error within a run is really about, if that is known."""
+    hiding = isinstance(error, (ValueError, SystemError, *_UNKNOWING))
+    if isinstance(error, SoftError) or not hiding:
+        return
+    if isinstance(error.__cause__, TraceError):
+        # numpy hides it where a[0] = traced calls float(), and so does C where a callback does
+        raise error.__cause__ from None
+    if (said := _explained(error, traceback)) is not None:
+        raise said from error
+
+
+def _explained(error: BaseException, traceback: TracebackType | None) -> TraceError | None:
     """Return what to say where other code raised because it does not know traced values.
 
     Python's ``Decimal(x)``, ``json.dumps(x)`` and their like cannot be asked beforehand.
     """
-    if not isinstance(error, UNKNOWING) or isinstance(error, SoftError) or traceback is None:
+    if not isinstance(error, _UNKNOWING) or traceback is None:
         return None
     place = raised_at(traceback)
     for name, instead in _NOT_NUMBERS.items():

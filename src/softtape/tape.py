@@ -20,14 +20,13 @@ from numpy.typing import NDArray
 from softtape import reading
 from softtape.arrays import mutated
 from softtape.columns import IS_INPUT, NONE, NUMBERS, OTHER, Recording, Wiring
-from softtape.errors import TraceError
 from softtape.graph import Graph, Guard, has_hole
 from softtape.location import Location, user_location
 from softtape.native import Growing, recorder
 from softtape.operands import plain_operand
 from softtape.ops import PRIMITIVES, Primitive
 from softtape.reading import Readable, Reader, set_reader
-from softtape.refusals import explained, outlived, refuse_constant, refuse_hole
+from softtape.refusals import outlived, refuse_constant, refuse_hole, reraise
 from softtape.traced import Traced
 
 __all__ = ["Tape", "Traced", "stop_gradient"]
@@ -207,11 +206,7 @@ class Tape(Growing, Recorded):
 
     def _failed(self, error: BaseException, traceback: TracebackType | None) -> None:
         """Say what an error within the run is really about, if that is known."""
-        if isinstance(error, (ValueError, SystemError)) and isinstance(error.__cause__, TraceError):
-            # numpy hides it where a[0] = traced calls float(), and so does C where a callback does
-            raise error.__cause__ from None
-        if (said := explained(error, traceback)) is not None:
-            raise said from error
+        reraise(error, traceback)
 
     @property
     def closed(self) -> bool:

@@ -266,3 +266,18 @@ def test_lists_of_traced_values_and_pairs(number):
     assert value == pytest.approx(program(x), rel=1e-14)
     slopes = [(program(x + h * d) - program(x - h * d)) / (2 * h) for d in np.eye(2)]
     np.testing.assert_allclose(gradient, slopes, rtol=1e-7, atol=1e-9)
+
+
+def test_a_cross_product_takes_what_numpy_takes():
+    pairs = [
+        lambda x: np.linalg.cross(x, np.ones(2)),
+        lambda x: np.linalg.cross(np.ones(3), x),
+        lambda x: np.cross(x, np.ones(4)),
+    ]
+    if np.lib.NumpyVersion(np.__version__) >= "2.5.0":
+        pairs += [lambda x: np.cross(x, [3.0, 4.0]), lambda x: np.cross(np.ones(3), x)]
+    for program in pairs:
+        with pytest.raises(ValueError, match="dimension"):
+            program(np.ones(2))
+        with pytest.raises(ValueError, match=r"they are . and . dimensional instead"):
+            value_and_grad(lambda x, f=program: np.sum(f(x)))(np.ones(2))

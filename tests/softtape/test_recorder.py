@@ -14,6 +14,7 @@ import weakref
 from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -663,8 +664,8 @@ def test_before_anybody_said_what_operations_do_nothing_is_recorded() -> None:
     assert said == ["import softtape.tape before values are recorded"] * 8
 
 
-def printed(program: str) -> str:
-    command = [sys.executable, "-c", program]
+def printed(program: str, *args: str) -> str:
+    command = [sys.executable, "-c", program, *args]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
@@ -673,6 +674,34 @@ def test_without_them_the_same_is_recorded(instead: str) -> None:
     show = "print(said())"
     ours = printed(PROGRAM + show)
     assert printed(WITHOUT.format(instead) + PROGRAM + show) == ours != ""
+
+
+DAMAGED = """
+import importlib.machinery, importlib.util, sys
+
+class Finder:
+    def find_spec(name, *_):
+        if name == "softtape._recorder":
+            loader = importlib.machinery.ExtensionFileLoader(name, path)
+            return importlib.util.spec_from_file_location(name, path, loader=loader)
+
+sys.meta_path.insert(0, Finder)
+for path in sys.argv[1:]:
+    from softtape import native
+    print(native.recorder)
+    del sys.modules["softtape.native"], sys.modules["softtape"].native
+"""
+
+
+def test_a_compiled_file_that_is_damaged_or_of_something_else_is_left_out(tmp_path: Path) -> None:
+    files = {"empty": b"", "cut": b"\x7fELF" + bytes(60), "text": b"not compiled"}
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    from numpy.fft import _pocketfft_umath as other
+
+    assert (
+        printed(DAMAGED, *(str(tmp_path / name) for name in files), other.__file__) == "None\n" * 4
+    )
 
 
 def test_softtape_imported_anew_records_beside_the_old_one() -> None:

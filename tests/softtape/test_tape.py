@@ -694,6 +694,28 @@ def test_assigning_a_traced_element_is_refused_by_the_tape() -> None:
     refusal(collected)
 
 
+@pytest.mark.parametrize("kind", [ValueError, SystemError, TypeError, AttributeError, KeyError])
+def test_a_refusal_that_other_code_hides_is_raised_by_tapes_and_derivatives(
+    kind: type[Exception],
+) -> None:
+    def hidden(t: Any) -> Any:
+        try:
+            return float(t)
+        except TypeError as error:
+            raise kind("not understood") from error
+
+    def program() -> None:
+        with Tape() as tape:
+            hidden(tape.input("t", 1.5))
+
+    for run in (program, lambda: grad(hidden)(1.5)):
+        if kind is KeyError:  # which says something else
+            with pytest.raises(KeyError, match="not understood"):
+                run()
+        else:
+            assert "return float(t)\n" in refusal(run)
+
+
 @pytest.mark.parametrize(
     ("call", "instead"),
     [

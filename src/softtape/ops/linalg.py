@@ -306,11 +306,6 @@ def _np_outer(x1: Any, x2: Any, /) -> Any:
     return np.outer(x1, x2)
 
 
-@implements(np.linalg.cross)
-def _np_cross(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
-    return np.cross(x1, x2, axis=axis)
-
-
 @implements(np.linalg.matmul)
 def _np_matmul(x1: Any, x2: Any, /) -> Any:
     return np.matmul(x1, x2)

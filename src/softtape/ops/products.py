@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -198,6 +198,18 @@ def _np_tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
     return np.reshape(a2 @ b2, (*shape_a, *shape_b))
 
 
+# numpy 2.5 has no cross product of pairs, as np.linalg.cross never had
+_CROSSED = {2, 3} if np.lib.NumpyVersion(np.__version__) < "2.5.0" else {3}
+
+
+def _refuse_lengths(m: int, n: int) -> NoReturn:
+    """Raise what numpy does, in its words."""
+    raise ValueError(
+        "Both input arrays must be (arrays of) 3-dimensional vectors, "
+        f"but they are {m} and {n} dimensional instead."
+    )
+
+
 @implements(np.cross)
 def _np_cross(
     a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None
@@ -206,8 +218,8 @@ def _np_cross(
         axisa = axisb = axisc = axis
     a, b = np.moveaxis(a, axisa, -1), np.moveaxis(b, axisb, -1)
     lengths = np.shape(a)[-1], np.shape(b)[-1]
-    if not {2, 3}.issuperset(lengths):
-        raise ValueError("np.cross takes vectors of length 3 or 2")
+    if not _CROSSED.issuperset(lengths):
+        _refuse_lengths(*lengths)
     if lengths == (2, 2):
         return a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]
     (a0, a1, a2), (b0, b1, b2) = (
@@ -216,6 +228,14 @@ def _np_cross(
     )
     parts = [a1 * b2 - a2 * b1, a2 * b0 - a0 * b2, a0 * b1 - a1 * b0]
     return np.moveaxis(np.stack(parts, axis=-1), -1, axisc)
+
+
+@implements(np.linalg.cross)
+def _np_linalg_cross(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
+    lengths = np.shape(x1)[axis], np.shape(x2)[axis]
+    if lengths != (3, 3):
+        _refuse_lengths(*lengths)
+    return np.cross(x1, x2, axis=axis)
 
 
 @implements(np.kron)
