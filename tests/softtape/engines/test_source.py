@@ -26,6 +26,7 @@ PROGRAMS = {
     "truths": lambda x: np.sum(np.where((x > 0.2) & (x < 1.5), np.exp(x), x)),
     "maxima": lambda x: np.sum(np.maximum(np.exp(x), 2.0 * x)) + np.min(np.exp(x)),
     "stacked alone": lambda x: np.sum(np.stack([np.exp(x)], axis=1) * np.sin(np.cos(x))[:, None]),
+    "a number spread": lambda x: np.sum(np.broadcast_to(np.sum(x), (2, 3)) * X[:2, :3]) + x[0, 0],
     "no elements": lambda x: np.sum(np.exp(x)[3:]) + np.sum(x),
 }  # fmt: skip
 
