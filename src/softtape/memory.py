@@ -114,8 +114,7 @@ class Memory:
                 value = _broadcast_to(value, shape=shape)
         number = self._next
         self._next = number + 1
-        # an array, of no axes too, may itself be changed in place later
-        self.parts[number] = value.snapshot() if type(value._value) is np.ndarray else value
+        self.parts[number] = value.copy()  # it may itself be changed in place, and what shares it
         self.owner[places] = number
         self.place[places] = np.arange(prod(shape)).reshape(shape) if own else 0
         self.flat[places] = HOLE

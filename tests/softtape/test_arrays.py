@@ -94,6 +94,18 @@ def accumulation_at_places(p):
     return np.sum(h**2 * np.arange(4))
 
 
+def what_was_assigned_changes_after_a_part_was_read(p):
+    w = np.outer(p, p)
+    row, number = p * 2, np.sum(p, keepdims=True)
+    a, b, c, d = np.zeros((3, 3)), np.zeros(3), np.zeros((1, 3)), np.zeros(3)
+    a[:], b[None], c[:], d[:] = w, row, row, number
+    parts = a[0] @ p + b[:2].sum() + c.ravel() @ p + d[1]
+    w *= 3.0
+    row[1] = 7.0
+    number += p[0]
+    return parts + np.sum(a**2) + np.sum(b * p) + np.sum(c**3) + d @ p + np.sum(w) + np.sum(row)
+
+
 def functions_that_change_their_argument(p):
     a = np.zeros(3)
     np.copyto(a, p)
@@ -606,6 +618,7 @@ PROGRAMS = [
     names_and_views_of_a_result,
     results_into_given_arrays,
     accumulation_at_places,
+    what_was_assigned_changes_after_a_part_was_read,
     functions_that_change_their_argument,
     methods_that_change_the_array,
     flat_elements,
