@@ -27,6 +27,7 @@ __tracebackhide__ = True  # tracebacks shall end in the user's own code
 
 
 _PHASES = ("setup", "call", "teardown")
+_KNOWN_PYTEST = pytest.version_tuple < (10,)  # brief checks rely on what is not public
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -98,7 +99,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             options = known[key]
             if options is not None:
                 run.options[item.nodeid] = _decided(options, item.nodeid, run.settings)
-    if run.options and not config.pluginmanager.has_plugin("soft-brief"):
+    if run.options and _KNOWN_PYTEST and not config.pluginmanager.has_plugin("soft-brief"):
         from pytest_soft.brief import Brief
 
         config.pluginmanager.register(Brief(config, run), "soft-brief")

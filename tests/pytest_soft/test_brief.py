@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from pytest_soft import plugin
 from pytest_soft.brief import Brief
 
 PROGRAM = """
@@ -239,6 +240,14 @@ def test_set_ups_are_shown_as_ever(project, briefly):
     shown = run(project, "--setup-show", "-k", "test_loss")
     assert not briefly
     assert any("test_loss[2.0] (fixtures used: x)" in line for line in shown[1])
+
+
+def test_a_pytest_to_come_runs_the_whole(project, briefly, monkeypatch):
+    monkeypatch.setattr(plugin, "_KNOWN_PYTEST", False)
+    project.write("program.py", PROGRAM)
+    project.write("test_a.py", SUITE)
+    run(project, "-k", "test_loss")
+    assert not briefly
 
 
 def test_workers_tell_the_same(project):
