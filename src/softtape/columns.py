@@ -20,12 +20,25 @@ from numpy.typing import NDArray
 from softtape.graph import CONSTANT, INPUT, Node
 from softtape.ops import BY_CODE, PRIMITIVES
 
-__all__ = ["FLOAT", "IS_INPUT", "NONE", "NUMBERS", "OTHER", "Columns", "Recording", "Wiring"]
+__all__ = [
+    "FLOAT",
+    "IS_INPUT",
+    "NONE",
+    "NUMBERS",
+    "OTHER",
+    "SHORT",
+    "Columns",
+    "Recording",
+    "Wiring",
+]
 
 # Codes of leaves; those of operations, which are not negative, are their primitives'.
 IS_INPUT, FLOAT, INT, NUMPY_FLOAT, OTHER = -1, -2, -3, -4, -5
 NUMBERS = {float: FLOAT, int: INT, np.float64: NUMPY_FLOAT}
 """Codes of the constants that are ordinary numbers, by type."""
+
+SHORT = 200
+"""Nodes up to which Python looks through them faster than numpy is called for the first time."""
 
 NONE = -1
 """In place of an operand: there is none, or it stands among the ``others``."""
@@ -102,8 +115,12 @@ class Wiring:
     def used(self) -> list[int]:
         """The codes that occur, ascending: of operations, and of kinds of leaves."""
         if self._used is None:
-            counts = np.bincount(self.columns.codes - OTHER)  # np.unique imports np.ma
-            self._used = (np.flatnonzero(counts) + OTHER).tolist()
+            codes = self.columns.codes
+            if len(codes) <= SHORT:
+                self._used = sorted(set(codes.tolist()))
+            else:
+                counts = np.bincount(codes - OTHER)  # np.unique imports np.ma
+                self._used = (np.flatnonzero(counts) + OTHER).tolist()
         return self._used
 
     @property

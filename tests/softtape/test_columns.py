@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import gc
+import weakref
 from typing import Any
 
 import numpy as np
 import pytest
 
-from softtape.columns import FLOAT, IS_INPUT, NONE, OTHER, Recording
+from softtape.columns import FLOAT, IS_INPUT, NONE, OTHER, SHORT, Recording, Wiring
 from softtape.graph import CONSTANT, INPUT, Graph, Node
 from softtape.tape import Tape
 
@@ -71,6 +72,24 @@ def test_which_codes_occur_is_known_of_nodes_that_are_added_too(recording: Recor
     longer = recording.extended(more)
     assert longer.used == Recording.of([*NODES, *more]).used
     assert longer.used == sorted(set(longer.columns.codes.tolist()))
+
+
+def test_which_codes_occur_is_known_of_many_nodes(recording: Recording) -> None:
+    many = Recording.of(NODES * 100)
+    many = Recording(Wiring(many.wiring.rows), many.constants, many.keys, many.others)
+    assert len(many) > SHORT > len(recording)
+    assert many.used == recording.used
+
+
+def test_the_same_rows_are_read_once(recording: Recording) -> None:
+    rows = recording.wiring.rows.tobytes()
+    shared = Wiring.of(rows)
+    assert Wiring.of(bytes(bytearray(rows))) is shared
+    np.testing.assert_array_equal(shared.columns, recording.columns)
+    gone = weakref.ref(shared)
+    del shared
+    gc.collect()
+    assert gone() is None  # as soon as no recording has them
 
 
 def test_a_digest_tells_rows_apart_but_not_the_types_of_ordinary_numbers() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from softtape.columns import IS_INPUT, NONE, Recording
+from softtape.columns import IS_INPUT, NONE, SHORT, Recording
 from softtape.graph import CONSTANT, INPUT, Graph, Node
 from softtape.ops import PRIMITIVES, Kind
 
@@ -70,6 +70,9 @@ def _twins(nodes: Recording) -> bool:
     That is where two that are equal begin.
     """
     codes, left, right = nodes.columns
+    if len(nodes) <= SHORT:
+        found = [*map(tuple, nodes.wiring.rows[left != NONE].tolist())]
+        return len({*found}) < len(found)
     # all in 32 bits, which a few may share by chance: these are compared
     mixed = left.view(np.uint32) * _MIX[0]
     mixed += right.view(np.uint32) * _MIX[1]
@@ -83,8 +86,8 @@ def _twins(nodes: Recording) -> bool:
         return False
     places = np.searchsorted(shared, mixed)
     some = shared[np.minimum(places, shared.size - 1)] == mixed
-    rows = np.stack(nodes.columns, axis=1)[plain][some]
-    return len({*map(tuple, rows.tolist())}) < len(rows)
+    table = np.stack(nodes.columns, axis=1)[plain][some]
+    return len({*map(tuple, table.tolist())}) < len(table)
 
 
 _MIX = np.array([0x9E3779B1, 0x85EBCA6B, 0xC2B2AE35], np.uint32)  # odd, without a pattern
