@@ -54,7 +54,8 @@ class _Case(Protocol):
 
 def merged(shares: Sequence[Share], counts: Sequence[int]) -> Share:
     """Join the shares of so many cases each, adding up in their order."""
-    joined = Share(np.concatenate([s.losses for s in shares]))
+    losses = [s.losses for s in shares if s.losses is not _LEFT_OUT]
+    joined = Share(np.concatenate(losses) if losses else _LEFT_OUT)
     if all(s.total is not None for s in shares):
         joined.total = sum(s.total for s in shares if s.total is not None)
     if any(s.holds is not None for s in shares):
