@@ -153,12 +153,15 @@ def _raising(original: Callable[..., Any], follow: Callable[..., Any]) -> Callab
         original(*(x._value if type(x) is Traced else x for x in args))
 
     def checked(*args: Any, **keywords: Any) -> Any:
+        args = tuple(x.astype(float) if _is_truth(x) else x for x in args)
         if inside is not None and not inside(args[0]):
             raise_as_math(args)
         made = follow(*args, **keywords)
         value = made._value if type(made) is Traced else None
-        if isinstance(value, float) and not abs(value) < math.inf and not np.abs(made) < math.inf:
-            raise_as_math(args)
+        if isinstance(value, float):
+            made._value = float(value)  # math's answer, whose comparisons are Python's
+            if not abs(value) < math.inf and not np.abs(made) < math.inf:
+                raise_as_math(args)
         return made
 
     return _looking(original, checked)
@@ -227,6 +230,10 @@ def _changing(original: Callable[..., Any]) -> Callable[..., Any]:
         return original(*args, **keywords)
 
     return function
+
+
+def _is_truth(x: Any) -> bool:
+    return type(x) is Traced and x.dtype.kind == "b"
 
 
 _PLAIN = frozenset({float, int, np.ndarray, np.float64, str, type(None), type, Fresh})

@@ -331,7 +331,7 @@ class Traced(Value, Recording):
 
     def __index__(self) -> int:
         """Return an integer value, and guard it."""
-        if not np.issubdtype(self.dtype, np.integer):
+        if not np.issubdtype(self.dtype, np.integer) and type(self._value) is not bool:
             raise TypeError(f"only integers can be an index or a loop bound, not {self!r}")
         return operator.index(self._pinned())
 

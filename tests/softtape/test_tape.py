@@ -27,6 +27,7 @@ from softtape import grad, reading
 from softtape.engines import Program
 from softtape.errors import TraceError
 from softtape.graph import CONSTANT, Graph
+from softtape.patches import following
 from softtape.reading import set_reader
 from softtape.tape import Tape, Traced, stop_gradient
 from softtape.transforms import simplify, value_and_gradient
@@ -161,15 +162,27 @@ def test_truth_operators(v: Any) -> None:
         lambda a, b: (a > 1) * (b > 1) + (a > b),
         lambda a, b: (True + (a > 1)) * (True - (b > 1)),
         lambda a, b: -(a > 1) + abs(a > 1) - +(b > 1),
+        lambda a, b: (math.sin(a) > 0.9) - (math.fmod(b, 1.2) > 0.4),
+        lambda a, b: math.tanh(a > 1) + math.exp(b > a) * 1.0,
     ],
 )
 def test_truths_of_python_numbers_are_counted_as_python_does(program: Operation) -> None:
-    with Tape() as tape:
+    with following(), Tape() as tape:
         made = program(tape.input("a", 1.5), tape.input("b", 0.5))
         assert made._value == program(1.5, 0.5)
         graph = simplify(tape.graph([made]))
     for a, b in [(1.5, 0.5), (0.5, 1.5), (2.0, 1.5), (0.1, 0.1)]:
         assert Program(graph).run({"a": np.float64(a), "b": np.float64(b)}) == [program(a, b)]
+
+
+def test_a_list_is_indexed_by_a_comparison_of_python_numbers_under_guard() -> None:
+    with Tape() as tape:
+        a, b = tape.input("a", 1.5), tape.input("b", 0.5)
+        made = [a * 2, b][a > b]
+        graph = simplify(tape.graph([made]))
+    assert made._value == 0.5
+    assert Program(graph).run({"a": 3.0, "b": 2.0}) == [2.0]
+    assert Program(graph).run({"a": 2.0, "b": 3.0}) is None
 
 
 def test_comparison_with_what_is_no_number(t: Any) -> None:
