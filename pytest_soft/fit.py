@@ -52,6 +52,11 @@ _NO_PARAMS = (
     "as a blank: omega = Param(1.0) (from softtape import Param)."
 )
 
+_BOTTOMLESS = (
+    "the total loss fell below -1e30, so it seems to have no minimum, and the Params are left as "
+    "they were. A loss needs a lower bound: return a distance, such as a square, or give the "
+    "Params bounds."
+)
 
 _MEASURED = "reached only by tests that are held out or have weight 0, and so not fitted: {}"
 
@@ -480,6 +485,8 @@ class Fit:
 
     def _stuck(self, component: Component) -> str:
         """Say where NaN or inf comes from that no step was short enough to avoid."""
+        if component.status is Status.BOTTOMLESS:
+            return _BOTTOMLESS
         found = component.not_finite()
         if found is None:
             return on_gradient(component)

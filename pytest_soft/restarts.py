@@ -30,7 +30,13 @@ __all__ = ["Minimize", "minimize_from_many"]
 Minimize: TypeAlias = Callable[..., Result]
 """`softtape.optimize.minimize`, or what remembers what it did."""
 
-_ENDS_ALL = (Status.TIMEOUT, Status.INTERRUPTED, Status.CRASHED, Status.MAX_STEPS)
+_ENDS_ALL = (
+    Status.TIMEOUT,
+    Status.INTERRUPTED,
+    Status.CRASHED,
+    Status.MAX_STEPS,
+    Status.BOTTOMLESS,
+)
 
 
 class _EndedError(Exception):

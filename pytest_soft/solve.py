@@ -48,6 +48,7 @@ __all__ = ["CUT_SHORT", "FitProgress", "Solution", "solve", "without_slope"]
 # which outcome of a component is that of the fit, where they differ
 _GRAVEST = (
     Status.CRASHED,
+    Status.BOTTOMLESS,
     Status.FAILED,
     Status.NO_GRADIENT,
     Status.TIMEOUT,

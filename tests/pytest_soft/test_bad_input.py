@@ -726,3 +726,26 @@ def test_approx_is_no_loss(project, line):
     result.stdout.fnmatch_lines(
         [f"*test_it.py:9: {line.replace('[', '[[]')}", "*Return a distance as the loss, such as*"]
     )
+
+
+@pytest.mark.parametrize("args", [(), ("--soft-restarts=2",), ("--soft-optimizer=newton-cg",)])
+def test_a_loss_without_a_minimum_fails_and_moves_nothing(project, args):
+    project.write(
+        "test_it.py",
+        """
+        from pytest_soft import Param, soft_test
+
+        a = Param(1.0)
+
+        @soft_test
+        def test_it():
+            return -a
+        """,
+    )
+    result = project.fit(*args)
+    assert result.ret == 1
+    assert project.files() == {}
+    told = " ".join(result.stdout.str().split())
+    assert "FAILED 1 soft test, total loss -1 -> -1 " in told
+    assert "fit failed: the total loss falls as far as one looks: it has no minimum" in told
+    assert "A loss needs a lower bound: return a distance, such as a square, or give the" in told

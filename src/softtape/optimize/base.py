@@ -72,6 +72,7 @@ class Status(enum.Enum):
     INTERRUPTED = "stopped: interrupted from the keyboard"
     FAILED = "failed: no step along the gradient gives a finite, lower total loss"
     NO_GRADIENT = "failed: the gradient is not finite at the best point"
+    BOTTOMLESS = "failed: the total loss falls as far as one looks: it has no minimum"
     CRASHED = "failed: an evaluation raised an exception"
 
     @property

@@ -13,6 +13,10 @@ from softtape.optimize.base import Floats, Objective, State, Status, rounding
 
 __all__ = ["Best", "Stop", "Watch"]
 
+# How many times the loss at the start (at least 1) a loss may lie below 0. That of a likelihood is
+# a logarithm of its scale; -x, which has no minimum, is there within a step of a line search.
+_BOTTOM = 1e30
+
 
 class Stop(Exception):  # noqa: N818 - not an error: the goal or a limit, reached within a step
     """Leaves a step from within an evaluation; `minimize` catches it."""
@@ -59,6 +63,7 @@ class Watch:
         self.evaluations = 0
         self.bad_start: str | None = None
         self._objective = objective
+        self._first = self.best
         self._threshold = threshold
         self._timeout = timeout
         self._begin = time.monotonic()
@@ -135,6 +140,7 @@ class Watch:
     def resume(self, best: Best, lowest: float, evaluations: int) -> None:
         """Go on where another watch of the same objective was."""
         self.best, self.lowest, self.evaluations = best, lowest, evaluations
+        self._first = best
 
     def _before(self) -> None:
         """Count an evaluation; refuse it when the time is up, unless it is the first."""
@@ -143,7 +149,7 @@ class Watch:
         self.evaluations += 1
 
     def _see(self, theta: Floats, value: float, gradient: Floats | None) -> None:
-        """Keep the point if it is the best; end the fit if it reaches the threshold."""
+        """Keep the point if it is the best; end the fit at the threshold, or far below 0."""
         first = math.isnan(self.best.value)
         if not math.isfinite(value):
             if first:
@@ -156,5 +162,10 @@ class Watch:
             # The start keeps its own array: `run` tells by identity whether a leg changed it.
             kept = self.best.theta if first else theta.copy()
             self.best = Best(kept, value, gradient, rounding(theta, value, gradient))
+        if first:
+            self._first = self.best
         if reached:
             raise Stop(Status.THRESHOLD)
+        if value < -_BOTTOM * max(1.0, abs(self._first.value)):
+            self.best = self._first  # what was found on the way down means nothing
+            raise Stop(Status.BOTTOMLESS)

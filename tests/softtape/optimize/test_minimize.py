@@ -402,3 +402,16 @@ def test_a_plateau_ends_the_fit(fraction, steps, smooth):
         again = run(resume=Snapshot.from_plain(snapshot.to_plain()))
         assert (again.status, again.steps) == (result.status, result.steps)
         assert again.theta.tobytes() == result.theta.tobytes()
+
+
+@pytest.mark.parametrize("name", ["gradient-descent", "lbfgs", "newton-cg"])
+def test_what_falls_without_end_has_no_minimum_and_the_start_is_kept(name, smooth):
+    objective = smooth(lambda b: float(-b[0]), lambda b: np.array([-1.0]))
+    bounds = Bounds.unbounded(1)
+    result = minimize(objective, np.array([3.0]), optimizer=OPTIMIZERS[name](), bounds=bounds)
+    assert result.status is Status.BOTTOMLESS
+    assert (result.theta[0], result.value) == (3.0, -3.0)
+    # a likelihood may be far below 0
+    objective = smooth(lambda b: float(b[0] ** 2 - 1e20), lambda b: 2 * b)
+    result = minimize(objective, np.array([3.0]), optimizer=OPTIMIZERS[name](), bounds=bounds)
+    assert result.status.converged
