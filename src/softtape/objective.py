@@ -235,7 +235,12 @@ class Objective:
             for key, rows in share.rows.items():
                 matrix[start : start + len(part), self.layout.slices[key]] = rows
             start += len(part)
-        self._seen(theta, float(residuals.dot(residuals)))  # which does not warn
+        errors = ERRORS.set(IGNORED)
+        try:
+            total = float(residuals.dot(residuals))
+        finally:
+            ERRORS.reset(errors)
+        self._seen(theta, total)
         return residuals, self._pulled_back(theta, matrix)
 
     @cached_property

@@ -77,6 +77,14 @@ def test_residuals_and_jacobian_agree_with_the_value():
         np.testing.assert_allclose(jacobian[:, i], slope, rtol=1e-6, atol=1e-8)
 
 
+def test_a_sum_of_squares_that_overflows_is_infinite_without_a_warning():
+    problem = Objective([term("v", vector)], LAYOUT)
+    far = THETA * 1e80
+    r, _ = problem.residuals_and_jacobian(far)  # a warning is an error here
+    assert np.all(np.isfinite(r))
+    np.testing.assert_array_equal(problem.last_infinite, far)
+
+
 def test_a_loss_that_is_no_square_shows_no_residuals():
     problem = Objective([term("v", vector), term("abs", lambda read: abs(read("a")))], LAYOUT)
     assert not problem.has_residuals
