@@ -153,7 +153,7 @@ def _raising(original: Callable[..., Any], follow: Callable[..., Any]) -> Callab
         original(*(x._value if type(x) is Traced else x for x in args))
 
     def checked(*args: Any, **keywords: Any) -> Any:
-        args = tuple(x.astype(float) if _is_truth(x) else x for x in args)
+        args = tuple(x.astype(float) if _is_narrow(x) else x for x in args)
         if inside is not None and not inside(args[0]):
             raise_as_math(args)
         made = follow(*args, **keywords)
@@ -232,8 +232,9 @@ def _changing(original: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-def _is_truth(x: Any) -> bool:
-    return type(x) is Traced and x.dtype.kind == "b"
+def _is_narrow(x: Any) -> bool:
+    """Whether a value is traced, and a truth or of few bits: math computes with 64 of them."""
+    return type(x) is Traced and x.dtype.itemsize < 8
 
 
 _PLAIN = frozenset({float, int, np.ndarray, np.float64, str, type(None), type, Fresh})

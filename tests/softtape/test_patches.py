@@ -109,6 +109,14 @@ def test_where_math_raises_so_does_what_follows_it(name, arguments):
     assert str(followed.value) == str(plain.value)
 
 
+def test_math_computes_with_64_bits_whatever_it_is_given():
+    x = np.float32(0.3)
+    value, slope = value_and_grad(lambda t: math.sin(t) * 3.0)(x)
+    assert value == math.sin(x) * 3.0
+    assert slope.dtype == np.float32
+    assert value_and_grad(lambda t: math.tanh(np.any(t > 0.1)) * t)(0.3)[1] == math.tanh(1.0)
+
+
 def test_what_math_makes_of_nan_and_infinity_is_no_error():
     assert math.isnan(grad(lambda t: math.sqrt(t))(math.nan))
     assert grad(lambda t: math.exp(t) + math.pow(2.0, t))(-math.inf) == 0.0

@@ -30,7 +30,8 @@ _LN2, _LN10 = math.log(2.0), math.log(10.0)
 def _direction(x: Any) -> Any:
     """Return the sign, which for a complex number turns with it."""
     if not is_complex(x):
-        return np.sign(x)
+        truth = getattr(x, "dtype", type(x)) in (bool, np.bool_)  # which has no sign
+        return np.sign(x * 1.0 if truth else x)
     size = np.abs(x)
     zero = size == 0
     return np.where(zero, 0.0, x / np.where(zero, 1.0, size))[()]
@@ -80,7 +81,7 @@ _OPERATORS: _Table = {
 }
 
 _FLOAT_FUNCTIONS: _Table = {
-    np.fabs: (lambda g, y, x: g * np.sign(x),),
+    np.fabs: (lambda g, y, x: g * _direction(x),),
     np.exp: (lambda g, y, x: g * y,),
     np.exp2: (lambda g, y, x: g * (_LN2 * y),),
     np.expm1: (lambda g, y, x: g * (y + 1.0),),
@@ -156,7 +157,7 @@ _FLOAT_FUNCTIONS: _Table = {
     np.ldexp: (lambda g, y, a, b: np.ldexp(g, b), None),
     # the neighbour moves as the number itself does
     np.nextafter: (lambda g, y, a, b: g, None),
-    np.copysign: (lambda g, y, a, b: g * (np.copysign(1.0, b) * np.sign(a)), None),
+    np.copysign: (lambda g, y, a, b: g * (np.copysign(1.0, b) * _direction(a)), None),
 }
 
 # No gradient, by choice: flat almost everywhere (their jumps are not differentiable anyway).

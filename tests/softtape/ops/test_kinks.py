@@ -242,3 +242,9 @@ def test_abs_and_angle_of_a_complex_zero_are_flat() -> None:
     for function in (np.abs, np.angle):
         made = gradient(lambda x, y, f=function: f(x + 1j * y), np.float64(0.0), np.float64(0.0))
         assert made == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("function", [np.abs, np.fabs, lambda c: np.copysign(c, 1.0)])
+def test_the_size_of_a_truth_is_flat(function: Callable[[Any], Any]) -> None:
+    (g,) = gradient(lambda x: np.sum(function(x > 0.5)) * np.sum(x), np.array([0.2, 0.7, 0.9]))
+    assert g.tolist() == [2.0, 2.0, 2.0]
