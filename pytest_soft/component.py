@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -315,6 +315,20 @@ class Component:
             if keys:
                 return term.name, keys
         return None
+
+    def left_out(self) -> tuple[int, str, Mapping[str, Any]] | None:
+        """Return how many batches were not finite, a test of the first, and the values there."""
+        problem = self._problem
+        if problem.first_left_out is None:
+            return None
+        tests, theta = problem.first_left_out
+        for term in (self.terms[number] for number in tests):
+            with np.errstate(all="ignore"), suppress(SoftError):
+                value, gradient = Objective([term], problem.layout).value_and_gradient(theta)
+                if np.isfinite(value) and np.isfinite(gradient).all():
+                    continue
+            return problem.left_out, term.name, problem.layout.unpack(theta)
+        return None  # each for itself is finite, but not their sum
 
     def pressed(self) -> Sequence[tuple[str, int, bool, float]]:
         """Return where a bound keeps 𝓛 from falling: key, element, whether upper, the bound."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -190,16 +190,31 @@ def on_gradient(component: Component) -> str:
     if found is None:
         return ""
     test, keys = found
-    groups = group_by_key(keys)
-    where = ", ".join(
-        f"{groups[key][0].name} = {component.values[key]:.6g}"
-        if not groups[key][0].shape
-        else groups[key][0].name
-        for key in keys
-    )
+    where = _at({key: component.values[key] for key in keys})
     return (
         f"the gradient of {test} is not finite with respect to {where}: a root, a power or a "
         "norm of 0 has none. Add a small positive constant inside it, or start elsewhere"
+    )
+
+
+def on_batches(component: Component) -> Iterator[str]:
+    """Yield that batches were left out, and for which test at first."""
+    found = component.left_out()
+    if found is not None:
+        count, test, values = found
+        yield (
+            f"{count} batch{'es were' if count > 1 else ' was'} left out, and the learning rate "
+            f"halved each time: the loss or the gradient of {test} is not finite, at first with "
+            f"{_at(values)}"
+        )
+
+
+def _at(values: Mapping[str, Any]) -> str:
+    """Return the names of Params, and the values of those that are numbers."""
+    groups = group_by_key(list(values))
+    return ", ".join(
+        groups[key][0].name if groups[key][0].shape else f"{groups[key][0].name} = {value:.6g}"
+        for key, value in values.items()
     )
 
 

@@ -14,7 +14,7 @@ from pytest_soft.account import change_of, component_fits
 from pytest_soft.beforehand import prior_losses, prior_terms
 from pytest_soft.collect import Options, limit_of
 from pytest_soft.component import Component
-from pytest_soft.explain import explain, on_gradient
+from pytest_soft.explain import explain, on_batches, on_gradient
 from pytest_soft.failures import gist, param_warnings, with_way_out
 from pytest_soft.glance import whole_files
 from pytest_soft.goal import Goal
@@ -413,6 +413,7 @@ class Fit:
                 "some trial points could not be evaluated, the last because "
                 f"{solution.last_failure}"
             )
+        summary.notes += [note for c in solution.components for note in on_batches(c)]
         flat = self._without_slope(solution, groups, old)
         if flat:
             summary.notes.append(_NO_SLOPE.format(", ".join(flat)))

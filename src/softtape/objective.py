@@ -128,6 +128,8 @@ class Objective:
         self.layout = layout
         self.last_failure: str | None = None
         self.last_infinite: NDArray[np.float64] | None = None  # where 𝓛 was not finite
+        self.left_out = 0  # parts that were not finite, and the first of them: its tests, and where
+        self.first_left_out: tuple[list[int], NDArray[np.float64]] | None = None
         self._may_trace = True
         self._resumed: Mapping[str, Any] = {}
         self._groups: dict[Hashable, Members] = {}
@@ -253,7 +255,11 @@ class Objective:
     ) -> tuple[float, NDArray[np.float64]]:
         """Return the sum of the weighted losses of some tests, by number, and its gradient."""
         self._some.select(tests)
-        return self._some.value_and_gradient(theta)
+        value, gradient = self._some.value_and_gradient(theta)
+        if not (isfinite(value) and np.isfinite(gradient).all()):
+            self.left_out += 1
+            self.first_left_out = self.first_left_out or (list(tests), theta.copy())
+        return value, gradient
 
     @cached_property
     def _some(self) -> Objective:

@@ -1,5 +1,7 @@
 """Fits in minibatches of tests, from the command line."""
 
+import re
+
 import pytest
 
 TESTS = """
@@ -74,6 +76,34 @@ def test_tests_without_a_finite_gradient_fail_the_fit_by_name(project):
     assert "fit failed: the gradient is not finite at the best point" in told
     assert "the gradient of test_root.py::test_root[0] is not finite with respect to width" in told
     assert "Add a small positive constant inside it, or start elsewhere" in told
+
+
+def test_batches_that_are_left_out_on_the_way_are_told_of(project):
+    project.write(
+        "test_root.py",
+        """
+        import numpy as np
+        import pytest
+        from pytest_soft import Param, soft_test
+
+        width = Param(0.1)
+
+        @soft_test
+        @pytest.mark.parametrize("y", range(8))
+        def test_root(y):  # below 0, the root has a value, but no slope
+            return (width + 1) ** 2 + (np.sqrt(np.maximum(width, 0.0)) if y == 5 else 0.0)
+        """,
+    )
+    result = project.fit("--soft-batch-size=2", "--soft-optimizer=gradient-descent")
+    told = " ".join(result.stdout.str().split())
+    said = re.search(r"note (\d+) batch.*? left out, and the learning rate halved each time", told)
+    assert said, told
+    assert int(said[1]) > 0
+    at = re.search(
+        r"gradient of test_root.py::test_root\[5\] is not finite, at .* width = (\S+)", told
+    )
+    assert at, told
+    assert float(at[1]) < 0
 
 
 def test_constraints_and_priors_hold_in_batches(project):
