@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from pytest_soft.failures import param_warnings
 from pytest_soft.values import Groups, as_declared
 from softtape import Param, SoftError, store
 from softtape.param import peek
@@ -129,7 +130,8 @@ def _into_store(
         if keeping.dry_run:
             kept.preview += preview
         elif keeping.writes:
-            store.update(path, entries, record)
+            with param_warnings(kept.notes):
+                store.update(path, entries, record)
     except SoftError as error:
         text = f"{error}\n{_listed(entries)}"
         kept.troubles.append(("the fitted values could not be stored", text))

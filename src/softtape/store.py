@@ -14,6 +14,7 @@ import os
 import stat
 import sys
 import time
+import warnings
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -34,7 +35,7 @@ from softtape._store_format import (
     read_entry,
     render,
 )
-from softtape.errors import StoreError
+from softtape.errors import ParamWarning, StoreError
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -226,6 +227,8 @@ def update(
     path = Path(path)
     with _alone_in(path.resolve().parent):
         old, new = _merge(path, entries, record)
+        while (_read(path) or "") != old:  # somebody wrote who did not wait for the lock any longer
+            old, new = _merge(path, entries, record)
         if old == new:
             return False
         replace_file(path, new.encode("utf-8"))
@@ -452,7 +455,7 @@ def _alone_in(folder: Path) -> Iterator[None]:
     """Keep other processes from changing the stores of a folder; what cannot be locked is not.
 
     The system frees the lock of a process that is killed. One that is merely halted is not waited
-    for any longer than `_PATIENCE`: the file is replaced as a whole in any case.
+    for any longer than `_PATIENCE`, with a warning: the file is replaced as a whole in any case.
     """
     if sys.platform == "win32":  # locks no folders
         yield
@@ -460,7 +463,7 @@ def _alone_in(folder: Path) -> Iterator[None]:
     descriptor = None
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        _lock(descriptor)  # some file systems have no locks
+        _lock(descriptor, folder)  # some file systems have no locks
     try:
         yield
     finally:
@@ -468,7 +471,7 @@ def _alone_in(folder: Path) -> Iterator[None]:
             os.close(descriptor)
 
 
-def _lock(descriptor: int) -> None:
+def _lock(descriptor: int, folder: Path) -> None:
     if sys.platform != "win32":
         until = time.monotonic() + _PATIENCE
         while time.monotonic() < until:
@@ -478,6 +481,13 @@ def _lock(descriptor: int) -> None:
                 time.sleep(0.005)
             else:
                 return
+        warnings.warn(
+            f"the lock of the stores in {folder} has been held by another process for "
+            f"{_PATIENCE:g} s: they are written without it. End that process, which may be "
+            "halted, and look whether values of its fit are missing or older",
+            ParamWarning,
+            stacklevel=2,
+        )
 
 
 def replace_file(path: Path, content: bytes) -> None:

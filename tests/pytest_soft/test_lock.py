@@ -181,3 +181,44 @@ def test_stores_lose_nothing_to_two_processes_and_readers_see_whole_files(projec
     assert [writer.returncode for writer in writers] == [0, 0]
     assert sizes == sorted(sizes)
     assert store.load(path).keys() == {f"{name}{i}" for name in "ab" for i in range(60)}
+
+
+@pytest.fixture
+def halted(monkeypatch):
+    """Return what locks a folder as a process does that was halted while it wrote."""
+    fcntl = pytest.importorskip("fcntl")
+    monkeypatch.setattr(store, "_PATIENCE", 0.05)
+    opened = []
+
+    def lock(folder):
+        opened.append(os.open(folder, os.O_RDONLY))
+        fcntl.flock(opened[0], fcntl.LOCK_EX)
+
+    yield lock
+    for descriptor in opened:
+        os.close(descriptor)
+
+
+def test_a_store_that_another_process_keeps_locked_is_written_with_a_note(halted, sine):
+    halted(sine.path)
+    result = sine.fit()
+    assert result.ret == 0
+    assert sine.value() == pytest.approx(1.5)
+    told = " ".join(result.stdout.str().split())
+    assert f"note the lock of the stores in {sine.path} has been held by another process" in told
+    assert "End that process, which may be halted, and look whether values" in told
+
+
+def test_who_was_halted_before_writing_keeps_what_another_process_wrote(tmp_path, monkeypatch):
+    path, merge = tmp_path / "x.soft.json", store._merge
+    first, second = ({name: store.Entry(1.0, 0.0)} for name in "ab")
+
+    def halting(*args):
+        merged = merge(*args)
+        monkeypatch.setattr(store, "_merge", merge)
+        path.write_text(merge(path, second, None)[1])  # the other one, after waiting in vain
+        return merged
+
+    monkeypatch.setattr(store, "_merge", halting)
+    store.update(path, first)
+    assert store.load(path).keys() == {"a", "b"}
