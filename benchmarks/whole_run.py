@@ -3,9 +3,11 @@
 Interleaved runs, each in a fresh process, with bytecode kept as on a user's machine. Compared is
 the least processor time of each: whatever else the machine does only adds to it. Plain tests that
 import numpy are there for scale: a soft test's program needs it anyway, and with few tests that
-import is most of the difference. A check is the same soft tests without ``--soft-fit``.
+import is most of the difference. A check is the same soft tests without ``--soft-fit``. Where
+hypothesis is installed, its plugin imports the whole of it in every run, plain ones too, which
+makes the ratios smaller; with ``--lean`` no run has that plugin.
 
-    python benchmarks/whole_run.py [--n 200 2000 20000] [--seconds 60]
+    python benchmarks/whole_run.py [--n 200 2000 20000] [--seconds 60] [--lean]
 """
 
 import argparse
@@ -38,6 +40,7 @@ def shift():
 """
 WITH_FIXTURE = SOFT.replace("(x):", "(x, shift):").replace("omega * x)", "omega * x + shift)")
 FIT = ("--soft-fit", "--soft-threshold=1e-10")
+LEAN = ("-p", "no:hypothesispytest")
 RUNS = {
     "plain pytest": (PLAIN,),
     "plain, with numpy": ("import numpy\n" + PLAIN,),
@@ -70,7 +73,9 @@ def main():
     parser.add_argument(
         "--seconds", type=float, default=60, help="to spend on each N, or one round"
     )
+    parser.add_argument("--lean", action="store_true", help="without hypothesis' plugin")
     arguments = parser.parse_args()
+    lean = LEAN if arguments.lean else ()
     measure(SOFT.format(n=1), *FIT)  # compile bytecode, warm the disk cache
     print(f"{machine()}; least of the runs; ratio of processor times")
     print(f"{'tests':>6}  {'run':20} {'processor':>9} {'clock':>8} {'ratio':>6} {'peak MB':>8}")
@@ -78,7 +83,9 @@ def main():
         rounds = []
         began = time.perf_counter()
         while not rounds or time.perf_counter() - began < arguments.seconds:
-            rounds.append([measure(source.format(n=n), *rest) for source, *rest in RUNS.values()])
+            rounds.append(
+                [measure(source.format(n=n), *lean, *rest) for source, *rest in RUNS.values()]
+            )
         least = [tuple(map(min, zip(*runs, strict=True))) for runs in zip(*rounds, strict=True)]
         for name, (processor, seconds, _), runs in zip(
             RUNS, least, zip(*rounds, strict=True), strict=True
