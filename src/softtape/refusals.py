@@ -61,9 +61,11 @@ def refuse_constant(value: Any) -> NoReturn:
 
 def refuse(what: str, instead: str) -> NoReturn:
     """Raise for an operation that would drop a value off the tape."""
-    raise TraceError(f"{user_location()}\n{_LOSING.format(what)} {instead}")
+    _refused[0] = f"{user_location()}\n{_LOSING.format(what)} {instead}"
+    raise TraceError(_refused[0])
 
 
+_refused = [""]  # what was said last, see reraise
 _LOSING = "{} would take a traced value off the tape and lose its gradient."
 
 
@@ -231,6 +233,11 @@ def reraise(error: BaseException, traceback: TracebackType | None) -> None:
     if isinstance(error.__cause__, TraceError):
         # numpy hides it where a[0] = traced calls float(), and so does C where a callback does
         raise error.__cause__ from None
+    name = error.name if isinstance(error, AttributeError) and _refused[0] else None
+    if name and hasattr(type(error.obj), name):  # type: ignore[attr-defined]
+        # C code, such as scipy's solvers, that was refused a float and called the program once more
+        # before it looked: with an error pending, Python does not find what a type has
+        raise TraceError(_refused[0]) from None
     if (said := _explained(error, traceback)) is not None:
         raise said from error
 
