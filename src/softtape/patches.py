@@ -341,9 +341,10 @@ def _vectorized(self: Any, *args: Any, **keywords: Any) -> Any:
         for x in map(call.get, each)
     ]
     shape = np.broadcast_shapes(*map(np.shape, given))
+    given = [np.broadcast_to(x, shape) for x in given]
     made = []
     for index in np.ndindex(shape):
-        call.update(zip(each, (np.broadcast_to(x, shape)[index] for x in given), strict=True))
+        call.update(zip(each, (x[index] for x in given), strict=True))
         places = [call[i] for i in range(len(args))]
         made.append(self.pyfunc(*places, **{name: call[name] for name in keywords}))
     if not _concerns_us(made):
