@@ -63,7 +63,7 @@ typedef struct {
     Py_ssize_t index;
 } Value;
 
-enum { REVISION = 8 }; /* of what softtape.native asks for: one more whenever this file changes */
+enum { REVISION = 9 }; /* of what softtape.native asks for: one more whenever this file changes */
 enum { NONE = -1, IS_INPUT = -1 }; /* in place of an operand, and a code, as in softtape.columns */
 enum { FEW = 1000 };               /* as in softtape.tape */
 enum { ADD, SUB, MUL, TRUEDIV, POW, MOD, FLOORDIV, MATMUL, AND, OR, XOR, LT, LE, EQ, NE, GT, GE,
@@ -447,6 +447,18 @@ static int note_view(Tape *tape, Value *made, PyObject *operand)
     return failed ? -1 : 0;
 }
 
+/* Note where a value comes from, if the tape does so. The reference to it is taken over. */
+static PyObject *located(Tape *tape, Value *made)
+{
+    if (made != NULL && tape->locations != Py_None) {
+        PyObject *noted = PyObject_CallMethodObjArgs((PyObject *)tape, text_locate, made, NULL);
+        if (noted == NULL)
+            Py_CLEAR(made);
+        Py_XDECREF(noted);
+    }
+    return (PyObject *)made;
+}
+
 /* Append the node of a value, to which the reference is taken over. `indices` is a tuple of its
  * operands' numbers where `left` and `right` cannot hold them, with the keywords, else NULL; `only`
  * is its one operand then, where it has one that is traced. The caller holds the tape. */
@@ -472,13 +484,7 @@ static PyObject *entered(Tape *tape, int code, PyObject *value, PyObject *indice
     made->index = append(tape, code, left, right);
     if (only != NULL && note_view(tape, made, only) < 0)
         Py_CLEAR(made);
-    if (made != NULL && tape->locations != Py_None) {
-        PyObject *noted = PyObject_CallMethodObjArgs((PyObject *)tape, text_locate, made, NULL);
-        if (noted == NULL)
-            Py_CLEAR(made);
-        Py_XDECREF(noted);
-    }
-    return (PyObject *)made;
+    return located(tape, made);
 }
 
 /* The number of a plain operand, a constant from now on; -1 with an error set. */
@@ -807,13 +813,7 @@ static PyObject *input(Tape *tape, PyObject *key, PyObject *value)
     else
         Py_INCREF(value);
     Value *made = value == NULL ? NULL : new_input(tape, key, value);
-    if (made != NULL && tape->locations != Py_None) {
-        PyObject *noted = PyObject_CallMethodObjArgs((PyObject *)tape, text_locate, made, NULL);
-        if (noted == NULL)
-            Py_CLEAR(made);
-        Py_XDECREF(noted);
-    }
-    return (PyObject *)made;
+    return located(tape, made);
 }
 
 static PyObject *tape_input(PyObject *self, PyObject *const *args, Py_ssize_t n)

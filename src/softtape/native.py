@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 __all__ = ["Growing", "Value", "recorder"]
 
-_REVISION = 8  # of the source: a checkout may have a compiled file of an older one beside it
+_REVISION = 9  # of the source: a checkout may have a compiled file of an older one beside it
 
 recorder: Any
 try:
