@@ -140,13 +140,10 @@ class Wiring:
     def odd(self) -> list[bool]:
         """Whether the code of each constant does not tell its type; empty if all do."""
         if self._odd is None:
-            none = OTHER not in self.used
-            self._odd = [] if none else (self._codes_of_constants == OTHER).tolist()
+            self._odd = []
+            if OTHER in self.used:
+                self._odd = (self.columns.codes[self.constant_numbers] == OTHER).tolist()
         return self._odd
-
-    @property
-    def _codes_of_constants(self) -> NDArray[np.int32]:
-        return self.columns.codes[self.constant_numbers]
 
 
 # like interned strings: there for as long as a recording has it
